@@ -1,0 +1,7 @@
+export * from './errors.ts'
+export * from './options.ts'
+export * from './log.ts'
+export type { Progress } from './progress.ts'
+export * from './stage.ts'
+export * from './random.ts'
+export * from './pool.ts'

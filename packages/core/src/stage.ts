@@ -1,0 +1,76 @@
+import type { Log } from './log.ts'
+import { DeepFeverError, UsageError, messageOf } from './errors.ts'
+import { flag, parseOptions, toFlag, type OptionTable, type Values } from './options.ts'
+
+/** What a stage gets from whoever runs it. */
+export interface Context {
+  readonly log: Log
+  /** aborted by Ctrl-C; a stage stops at the next item and leaves its work folder */
+  readonly signal: AbortSignal
+}
+
+/** One step of the chain: `npx deepfever NAME [options]`. */
+export interface Stage<O extends OptionTable = OptionTable> {
+  /** room and target: `ingest videos` */
+  readonly name: string
+  readonly summary: string
+  /** raised whenever the same options and inputs give another result than before */
+  readonly behaviour: number
+  readonly options: O
+  run(options: Values<O>, context: Context): Promise<unknown>
+}
+
+/** Options that every stage has. */
+export const commonOptions = {
+  force: flag({ help: 'run again even where the result is up to date', role: 'execution' }),
+} as const
+
+/** Declares a stage; its option types are inferred. */
+export const defineStage = <const O extends OptionTable>(stage: Stage<O>): Stage<O> => stage
+
+/** The text behind `--help`. */
+export function helpOf(stage: Stage): string {
+  const rows = Object.entries(stage.options).map(([name, o]) => {
+    const standard = o.required
+      ? 'required'
+      : o.standard === ''
+        ? 'optional'
+        : `default ${String(o.standard)}`
+    const usage = o.flag ? toFlag(name) : `${toFlag(name)}=…`
+    return { usage, help: `${o.help} (${o.flag ? '' : `${o.range}; `}${standard})` }
+  })
+  const width = Math.max(...rows.map(r => r.usage.length), 6)
+  const lines = [...rows, { usage: '--help', help: 'this text' }]
+  return [
+    `npx deepfever ${stage.name}: ${stage.summary}`,
+    '',
+    ...lines.map(r => `  ${r.usage.padEnd(width)}  ${r.help}`),
+    '',
+  ].join('\n')
+}
+
+/**
+ * Runs a stage from a command line. Exit codes: 0 done or up to date, 1 failed, 2 wrong usage.
+ */
+export async function runStage(
+  stage: Stage,
+  argv: readonly string[],
+  context: Context,
+  print: (text: string) => void,
+): Promise<0 | 1 | 2> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    print(helpOf(stage))
+    return 0
+  }
+  try {
+    const values = parseOptions(stage.options, argv, `npx deepfever ${stage.name}`)
+    await stage.run(values, context)
+    return 0
+  } catch (thrown) {
+    const fields = thrown instanceof DeepFeverError ? thrown.fields : {}
+    const kind = thrown instanceof Error ? thrown.name : 'Error'
+    context.log.event('failed', { kind, message: messageOf(thrown), ...fields })
+    if (!(thrown instanceof DeepFeverError) && thrown instanceof Error) print(thrown.stack ?? '')
+    return thrown instanceof UsageError ? 2 : 1
+  }
+}

@@ -1,0 +1,229 @@
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { StageError, type Log, type Scalar } from '@deepfever/core'
+import { isWhole, readManifest, stampsOf } from './artifact.ts'
+import { openJournal, type State } from './journal.ts'
+import { takeLock } from './lock.ts'
+import { encodeManifest, sha256, workDigest, type InputEntry, type Manifest } from './manifest.ts'
+import { encodeShard } from './shard.ts'
+import type { Columns, Row, RowOf, Table } from './table.ts'
+
+/** What an artifact is and what it is made from. */
+export interface ArtifactSpec {
+  /** directory; whole or absent at any moment */
+  readonly out: string
+  readonly kind: string
+  /** name of the stage: `ingest videos` */
+  readonly stage: string
+  /** the stage's declared behaviour version */
+  readonly behaviour: number
+  readonly identity: Readonly<Record<string, Scalar>>
+  readonly inputs: readonly InputEntry[]
+  /** make it again even where it is up to date */
+  readonly force?: boolean
+}
+
+/** The writing side of an artifact, handed to the body of `writeArtifact`. */
+export interface ArtifactWriter {
+  /** folder that outlives a kill, for what the body must find again (checkpoints) */
+  readonly work: string
+  /** Adds a row to the table's current shard. */
+  append<C extends Columns>(table: Table<C>, row: RowOf<Table<C>>): Promise<void>
+  /** Adds a whole file. */
+  file(name: string, data: Uint8Array | string): Promise<void>
+  /** Counts items that came out. */
+  accept(count?: number): void
+  /** Counts an item turned away, by a stable code; the first of each code is kept as example. */
+  reject(code: string, example: string): void
+  /** True when an earlier, killed run finished this item: skip it. */
+  isDone(item: string): boolean
+  /** Ends an item and counts it as an input; with a full shard, a point to continue from. */
+  done(item: string): Promise<void>
+  /** Facts for readers, merged into the manifest. */
+  describe(metadata: Readonly<Record<string, unknown>>): void
+}
+
+/** A shard ends with the item that reaches these sizes, */
+const SHARD_BYTES = 32 * 2 ** 20
+const SHARD_ROWS = 8192
+/** or inside an item that is this many times larger, so that memory stays bounded. */
+const LONG_ITEM = 4
+
+const sizeOf = (row: Row): number =>
+  Object.values(row).reduce<number>(
+    (sum, v) =>
+      sum + (typeof v === 'string' ? v.length : ArrayBuffer.isView(v) ? v.byteLength : 8),
+    0,
+  )
+
+/** Writes a file and waits until it is on disk. */
+async function writeDurably(place: string, data: Uint8Array | string): Promise<void> {
+  const handle = await open(place, 'w')
+  try {
+    await handle.writeFile(data)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The manifest in `out` if it is this very work and every file is whole. */
+async function upToDate(spec: ArtifactSpec): Promise<Manifest | undefined> {
+  const found = await readManifest(spec.out).catch(() => undefined)
+  if (!found || found.manifest.kind !== spec.kind) return undefined
+  if (workDigest(found.manifest) !== workDigest(spec)) return undefined
+  const stamps = await readFile(join(spec.out, 'stats.json'), 'utf8')
+    .then(text => (JSON.parse(text) as { stamps?: Record<string, string> }).stamps ?? {})
+    .catch(() => ({}))
+  return (await isWhole(spec.out, found.manifest, stamps)) ? found.manifest : undefined
+}
+
+/** The finished manifest; names in it are sorted, so equal work gives equal bytes. */
+function toManifest(spec: ArtifactSpec, state: State): Manifest {
+  const { inputs, outputs } = state
+  const rejects = sorted(state.rejects)
+  const rejected = Object.values(rejects).reduce((sum, reject) => sum + reject.count, 0)
+  if (inputs !== outputs + rejected)
+    throw new StageError(
+      `${spec.out}: the ledger does not close: ${inputs} inputs, ${outputs} outputs, ` +
+        `${rejected} rejects; this is a defect of the stage ${spec.stage}`,
+      { inputs, outputs, rejected },
+    )
+  return {
+    manifest: 1,
+    kind: spec.kind,
+    stage: spec.stage,
+    behaviour: spec.behaviour,
+    identity: sorted(spec.identity),
+    inputs: spec.inputs,
+    ledger: { inputs, outputs, rejects },
+    tables: sorted(state.tables),
+    files: state.files,
+    metadata: state.metadata,
+  }
+}
+
+const sorted = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)))
+
+/** Puts the finished parts under the artifact's name; an older artifact leaves first. */
+async function moveIntoPlace(out: string, work: string, parts: string): Promise<void> {
+  const old = join(work, 'old')
+  await rm(old, { recursive: true, force: true })
+  await rename(out, old).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== 'ENOENT') throw thrown
+  })
+  await rename(parts, out)
+}
+
+const summaryOf = ({ ledger, tables }: Manifest) => ({
+  ...Object.fromEntries(Object.entries(tables).map(([name, { rows }]) => [name, rows])),
+  inputs: ledger.inputs,
+  outputs: ledger.outputs,
+  ...(Object.keys(ledger.rejects).length > 0 && {
+    rejects: Object.fromEntries(Object.entries(ledger.rejects).map(([c, r]) => [c, r.count])),
+  }),
+})
+
+/**
+ * Makes the artifact `spec.out` by running `body`, unless it is there already.
+ *
+ * The body writes into `<out>.work/`; the finished directory appears under its name in one rename.
+ * A killed run leaves `<out>.work/` with a journal, and the next one goes on behind the last full
+ * shard. Shards end at fixed row and byte counts, so their bytes do not depend on interruptions.
+ *
+ * @throws StageError when another process writes there, or the ledger does not close
+ */
+export async function writeArtifact(
+  spec: ArtifactSpec,
+  log: Log,
+  body: (write: ArtifactWriter) => Promise<void>,
+): Promise<Manifest> {
+  const present = spec.force ? undefined : await upToDate(spec)
+  if (present) {
+    log.event('up to date', { out: spec.out, stage: spec.stage })
+    return present
+  }
+  const work = `${spec.out}.work`
+  const parts = join(work, 'parts')
+  await mkdir(dirname(spec.out), { recursive: true })
+  const unlock = await takeLock(work)
+  const started = Date.now()
+  try {
+    const journal = await openJournal(work, parts, spec.force ? '' : workDigest(spec), log)
+    const { state } = journal
+    const pending = new Map<string, { table: Table; rows: Row[]; sizeBytes: number }>()
+    let items: string[] = []
+
+    const closeShard = async (name: string) => {
+      const shard = pending.get(name)
+      if (!shard) return
+      pending.delete(name)
+      const entry = (state.tables[name] ??= { version: shard.table.version, rows: 0, shards: [] })
+      const extension = shard.table.storage
+      const file = `${name}-${String(entry.shards.length).padStart(5, '0')}.${extension}`
+      const data = await encodeShard(shard.table, shard.rows as never, join(spec.out, file))
+      await writeDurably(join(parts, file), data)
+      entry.shards.push({
+        name: file,
+        sizeBytes: data.length,
+        sha256: sha256(data),
+        rows: shard.rows.length,
+      })
+      entry.rows += shard.rows.length
+    }
+    const isFull = (shard: { rows: Row[]; sizeBytes: number }, times: number) =>
+      shard.sizeBytes >= SHARD_BYTES * times || shard.rows.length >= SHARD_ROWS * times
+
+    await body({
+      work,
+      async append(table, row) {
+        const shard = pending.get(table.name) ?? { table: table as Table, rows: [], sizeBytes: 0 }
+        pending.set(table.name, shard)
+        shard.rows.push(row as Row)
+        shard.sizeBytes += sizeOf(row as Row)
+        if (isFull(shard, LONG_ITEM)) await closeShard(table.name)
+      },
+      async file(name, data) {
+        await writeDurably(join(parts, name), data)
+        const sizeBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length
+        state.files.push({ name, sizeBytes, sha256: sha256(data) })
+      },
+      accept(count = 1) {
+        state.outputs += count
+      },
+      reject(code, example) {
+        const entry = (state.rejects[code] ??= { count: 0, example })
+        entry.count++
+      },
+      isDone: item => journal.done.has(item),
+      async done(item) {
+        state.inputs++
+        items.push(item)
+        // Only a moment with no half-filled shard can be returned to: close all or none.
+        if (![...pending.values()].some(shard => isFull(shard, 1))) return
+        for (const name of [...pending.keys()]) await closeShard(name)
+        await journal.record(items)
+        items = []
+      },
+      describe(metadata) {
+        Object.assign(state.metadata, metadata)
+      },
+    })
+    for (const name of [...pending.keys()]) await closeShard(name)
+    const manifest = toManifest(spec, state)
+    await writeDurably(join(parts, 'manifest.json'), encodeManifest(manifest))
+    await moveIntoPlace(spec.out, work, parts)
+    const stats = {
+      seconds: (Date.now() - started) / 1000,
+      finished: new Date().toISOString(),
+      stamps: await stampsOf(spec.out, manifest),
+    }
+    await writeFile(join(spec.out, 'stats.json'), `${JSON.stringify(stats, null, 1)}\n`)
+    await rm(work, { recursive: true, force: true })
+    log.event('wrote', { out: spec.out, ...summaryOf(manifest), seconds: +stats.seconds.toFixed(1) })
+    return manifest
+  } finally {
+    await unlock()
+  }
+}

@@ -1,0 +1,171 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { FormatError } from '@deepfever/core'
+import { entriesOf, parseManifest, sha256, type FileEntry, type Manifest } from './manifest.ts'
+import { decodeShard } from './shard.ts'
+import type { Columns, RowOf, Table } from './table.ts'
+
+/** A finished artifact, open for reading. Every byte handed out was checked against its digest. */
+export interface Artifact {
+  readonly path: string
+  readonly manifest: Manifest
+  /** sha256 of manifest.json: names the content of the whole artifact */
+  readonly digest: string
+  /** Rows of all shards of `table`, in order; pictures and lists are views into the shard. */
+  rows<C extends Columns>(table: Table<C>): AsyncGenerator<RowOf<Table<C>>>
+  /** Rows of one shard. */
+  shard<C extends Columns>(table: Table<C>, index: number): AsyncGenerator<RowOf<Table<C>>>
+  /** Bytes of a named file. */
+  file(name: string): Promise<Uint8Array>
+}
+
+const isMissing = (thrown: unknown) =>
+  ['ENOENT', 'ENOTDIR'].includes((thrown as NodeJS.ErrnoException).code ?? '')
+
+/** How to make an artifact again, for error messages. */
+const rebuildOf = (manifest: Manifest, path: string) =>
+  `rebuild with: npx deepfever ${manifest.stage} --out=${path} (and the options it was made with)`
+
+/** Reads `manifest.json` in `path`; undefined where there is none. */
+export async function readManifest(
+  path: string,
+): Promise<{ manifest: Manifest; digest: string } | undefined> {
+  const place = join(path, 'manifest.json')
+  try {
+    const json = await readFile(place, 'utf8')
+    return { manifest: parseManifest(json, place), digest: sha256(json) }
+  } catch (thrown) {
+    if (isMissing(thrown)) return undefined
+    throw thrown
+  }
+}
+
+/**
+ * Reads one file of an artifact and checks size and digest.
+ *
+ * @throws FormatError naming the file, found, wanted and the command that rebuilds it
+ */
+async function readEntry(path: string, entry: FileEntry, manifest: Manifest): Promise<Uint8Array> {
+  const place = join(path, entry.name)
+  const fail = (found: string, wanted: string): never => {
+    throw new FormatError(`${place}: ${found}, wanted ${wanted}; ${rebuildOf(manifest, path)}`, {
+      path: place,
+      found,
+      wanted,
+    })
+  }
+  let file: Uint8Array
+  try {
+    file = await readFile(place)
+  } catch (thrown) {
+    if (isMissing(thrown)) return fail('is missing', `${entry.sizeBytes} bytes`)
+    throw thrown
+  }
+  const short = entry.sizeBytes - file.length
+  if (short > 0) fail(`ends ${short} bytes early`, `${entry.sizeBytes} bytes`)
+  if (short < 0) fail(`has ${-short} bytes too many`, `${entry.sizeBytes} bytes`)
+  const found = sha256(file)
+  if (found !== entry.sha256) fail(`sha256 ${found}`, `${entry.sha256}: its bytes were changed`)
+  return file
+}
+
+/**
+ * Opens the artifact in `path`.
+ *
+ * @param kind what it should be: `frames`, `faces`, `targets`, `checkpoint`, …
+ * @throws FormatError when it is absent, of another kind, or its manifest is damaged
+ */
+export async function openArtifact(path: string, kind: string): Promise<Artifact> {
+  const read = await readManifest(path)
+  if (!read)
+    throw new FormatError(`${path}: no manifest.json, wanted a ${kind} artifact`, {
+      path,
+      wanted: kind,
+    })
+  const { manifest, digest } = read
+  if (manifest.kind !== kind)
+    throw new FormatError(
+      `${path}: found a ${manifest.kind} artifact (made by ${manifest.stage}), wanted ${kind}`,
+      { path, found: manifest.kind, wanted: kind },
+    )
+  const tableOf = (table: Table<Columns>) => {
+    const entry = manifest.tables[table.name]
+    if (entry?.version === table.version) return entry
+    const found = entry ? `${table.name} v${entry.version}` : Object.keys(manifest.tables).join(', ')
+    throw new FormatError(
+      `${path}: found ${found || 'no tables'}, wanted ${table.name} v${table.version}; ` +
+        rebuildOf(manifest, path),
+      { path, found, wanted: `${table.name} v${table.version}` },
+    )
+  }
+  async function* shard<C extends Columns>(table: Table<C>, index: number) {
+    const entry = tableOf(table).shards[index]
+    if (!entry)
+      throw new RangeError(`${path}: ${table.name} has ${tableOf(table).shards.length} shards, not ${index}`)
+    const place = join(path, entry.name)
+    const file = await readEntry(path, entry, manifest)
+    let rows = 0
+    for await (const row of decodeShard(table, file, place)) {
+      rows++
+      yield row
+    }
+    if (rows !== entry.rows)
+      throw new FormatError(
+        `${place}: found ${rows} rows, wanted ${entry.rows}; ${rebuildOf(manifest, path)}`,
+        { path: place, found: rows, wanted: entry.rows },
+      )
+  }
+  return {
+    path,
+    manifest,
+    digest,
+    shard,
+    async *rows(table) {
+      for (const index of tableOf(table).shards.keys()) yield* shard(table, index)
+    },
+    async file(name) {
+      const entry = manifest.files.find(file => file.name === name)
+      if (!entry)
+        throw new FormatError(
+          `${path}: has no file ${name}, only ${manifest.files.map(f => f.name).join(', ') || 'none'}`,
+          { path, wanted: name },
+        )
+      return readEntry(path, entry, manifest)
+    },
+  }
+}
+
+/** Size, modification and change time of a file: equal stamps mean it was not touched since. */
+async function stampOf(place: string): Promise<string> {
+  const { size, mtimeMs, ctimeMs, ino } = await stat(place)
+  return [size, mtimeMs, ctimeMs, ino].join(' ')
+}
+
+/** Stamps of all files of an artifact, for a later `isWhole`. */
+export async function stampsOf(path: string, manifest: Manifest): Promise<Record<string, string>> {
+  const stamps: Record<string, string> = {}
+  for (const { name } of entriesOf(manifest)) stamps[name] = await stampOf(join(path, name))
+  return stamps
+}
+
+/**
+ * Whether every file of the artifact is there with its bytes. A file whose stamp is the one
+ * recorded when its digest was last known is not read again, so this takes milliseconds.
+ */
+export async function isWhole(
+  path: string,
+  manifest: Manifest,
+  stamps: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  for (const entry of entriesOf(manifest)) {
+    const place = join(path, entry.name)
+    try {
+      if (stamps[entry.name] === (await stampOf(place))) continue
+      await readEntry(path, entry, manifest)
+    } catch (thrown) {
+      if (isMissing(thrown) || thrown instanceof FormatError) return false
+      throw thrown
+    }
+  }
+  return true
+}

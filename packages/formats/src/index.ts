@@ -1,0 +1,6 @@
+export * from './table.ts'
+export * from './tables.ts'
+export { encodeShard, decodeShard } from './shard.ts'
+export * from './manifest.ts'
+export { openArtifact, readManifest, type Artifact } from './artifact.ts'
+export { writeArtifact, type ArtifactSpec, type ArtifactWriter } from './artifact-writer.ts'

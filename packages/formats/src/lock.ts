@@ -1,0 +1,71 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { StageError } from '@deepfever/core'
+
+interface Holder {
+  readonly pid: number
+  readonly host: string
+  /** start of the process in clock ticks, so that a reused process id is not taken for it */
+  readonly started: string
+}
+
+function startOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[19] ?? ''
+  } catch {
+    return ''
+  }
+}
+
+function isAlive({ pid, host, started }: Holder): boolean {
+  if (host !== hostname()) return true
+  try {
+    process.kill(pid, 0)
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === 'EPERM'
+  }
+  return startOf(pid) === started
+}
+
+async function readHolder(file: string): Promise<Holder | undefined> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as Holder
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Takes `<work>/lock`; a lock whose process is gone is taken over.
+ *
+ * @returns gives the lock back
+ * @throws StageError naming the process that holds it
+ */
+export async function takeLock(work: string): Promise<() => Promise<void>> {
+  await mkdir(work, { recursive: true })
+  const file = join(work, 'lock')
+  const me: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) }
+  for (let attempt = 0; attempt < 3; attempt++) {
+    try {
+      const handle = await open(file, 'wx')
+      await handle.writeFile(JSON.stringify(me))
+      await handle.close()
+      return () => rm(file, { force: true })
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
+    }
+    const holder = await readHolder(file)
+    if (holder && isAlive(holder))
+      throw new StageError(
+        `${work}: process ${holder.pid} on ${holder.host} is writing here; wait for it` +
+          (holder.host === me.host ? '' : `, or delete ${file} if that machine is gone`),
+        { place: work, ...holder },
+      )
+    // Renaming first lets only one of several waiting processes remove the stale lock.
+    await rename(file, `${file}.stale.${process.pid}`).catch(() => {})
+    await rm(`${file}.stale.${process.pid}`, { force: true })
+  }
+  throw new StageError(`${work}: the lock changes hands; try again`, { place: work })
+}

@@ -1,0 +1,76 @@
+import { bytes, defineTable, float32, float32List, float32Vector, int32, int64, utf8 } from './table.ts'
+import type { RowOf } from './table.ts'
+
+/** One decoded video frame. Version 1. */
+export const frames = defineTable('frames', 1, {
+  frameId: utf8('`<clipId>@<ptsUs>`'),
+  clipId: utf8("first 16 hex digits of the sha256 of the clip's bytes"),
+  clipName: utf8('path of the clip below its source folder'),
+  ptsUs: int64('presentation time in microseconds from the start of the clip'),
+  index: int32('running number of the frame within its clip, from 0'),
+  width: int32('pixels'),
+  height: int32('pixels'),
+  image: bytes('RGB picture, JPEG quality 95, 4:4:4'),
+})
+/** A row of {@link frames}. */
+export type Frame = RowOf<typeof frames>
+
+/** One face crop. Version 1. */
+export const faces = defineTable('faces', 1, {
+  faceId: utf8('`<frameId or image id>#<rank>`; rank 0 is the largest box'),
+  frameId: utf8('the frame or image the face was cut from'),
+  source: utf8('path of the clip or picture below its source folder'),
+  box: float32List(4, 'x1, y1, x2, y2 in pixels of the frame, origin top left'),
+  landmarks: float32List(10, 'x, y of left eye, right eye, nose, left and right mouth corner'),
+  probability: float32("the detector's, 0 to 1; 0 where the crop was given"),
+  cropKind: utf8('`detected`, or `given` where the box or picture of the data set was kept'),
+  label: int32("class of the data set's card, -1 where there is none"),
+  split: utf8('`train`, `val`, `test`, or empty'),
+  crop: bytes('140 x 140 RGB, JPEG quality 95, 4:4:4'),
+})
+/** A row of {@link faces}. */
+export type Face = RowOf<typeof faces>
+
+/** Three faces and the vote on which of them is the odd one. Version 1. */
+export const triplets = defineTable('triplets', 1, {
+  tripletId: utf8('`<split>-<row of the CSV>`'),
+  first: utf8('faceId'),
+  second: utf8('faceId'),
+  third: utf8('faceId'),
+  odd: int32('0, 1 or 2: the face that differs from the other two'),
+  kind: utf8('`ONE_CLASS_TRIPLET`, `TWO_CLASS_TRIPLET` or `THREE_CLASS_TRIPLET`'),
+  votesFor: int32('annotators that named the odd one'),
+  votesTotal: int32('annotators'),
+  split: utf8('`train` or `test`'),
+})
+/** A row of {@link triplets}. */
+export type Triplet = RowOf<typeof triplets>
+
+/** What the teachers say of one face: the blocks are named in the metadata. Version 1. */
+export const targets = defineTable(
+  'targets',
+  1,
+  {
+    faceId: utf8('face of the faces artifact named in the inputs'),
+    view: utf8('`plain` or `flipped` (left and right exchanged)'),
+    target: float32Vector('the blocks in order, each of Euclidean length 1'),
+  },
+  'parquet',
+)
+/** A row of {@link targets}. */
+export type Target = RowOf<typeof targets>
+
+/** A feature vector of one face. Version 1. */
+export const embeddings = defineTable(
+  'embeddings',
+  1,
+  {
+    faceId: utf8('face of the faces artifact named in the inputs'),
+    vector: float32Vector("the student's embedding, before dropout and heads"),
+    label: int32("class of the data set's card, -1 where there is none"),
+    split: utf8('`train`, `val`, `test`, or empty'),
+  },
+  'parquet',
+)
+/** A row of {@link embeddings}. */
+export type Embedding = RowOf<typeof embeddings>

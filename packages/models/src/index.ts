@@ -1,0 +1,6 @@
+export * from './ops.ts'
+export * from './network.ts'
+export * from './shapes.ts'
+export * from './state.ts'
+export * from './onnx.ts'
+export * from './mtcnn.ts'

@@ -1,0 +1,2 @@
+export * from './onnx-model.ts'
+export * from './onnx-session.ts'
