@@ -1,12 +1,35 @@
 import type { Log } from './log.ts'
-import { DeepFeverError, UsageError, messageOf } from './errors.ts'
-import { flag, parseOptions, toFlag, type OptionTable, type Values } from './options.ts'
+import { DeepFeverError, StageError, UsageError, messageOf } from './errors.ts'
+import {
+  flag,
+  identityOf,
+  optionalPath,
+  parseOptions,
+  toFlag,
+  type OptionTable,
+  type Scalar,
+  type Values,
+} from './options.ts'
 
 /** What a stage gets from whoever runs it. */
-export interface Context {
+export interface Terminal {
   readonly log: Log
   /** aborted by Ctrl-C; a stage stops at the next item and leaves its work folder */
   readonly signal: AbortSignal
+}
+
+/** Name, behaviour version and identity of a run: what a manifest says of it. */
+export interface Work {
+  readonly stage: string
+  readonly behaviour: number
+  readonly identity: Readonly<Record<string, Scalar>>
+}
+
+/** What the `run` of a stage gets. */
+export interface Context extends Terminal {
+  readonly work: Work
+  /** @throws StageError after Ctrl-C; called between items */
+  checkpoint(): void
 }
 
 /** One step of the chain: `npx deepfever NAME [options]`. */
@@ -23,6 +46,7 @@ export interface Stage<O extends OptionTable = OptionTable> {
 /** Options that every stage has. */
 export const commonOptions = {
   force: flag({ help: 'run again even where the result is up to date', role: 'execution' }),
+  cached: optionalPath("what Nx keeps in its cache; for Nx's own use"),
 } as const
 
 /** Declares a stage; its option types are inferred. */
@@ -55,7 +79,7 @@ export function helpOf(stage: Stage): string {
 export async function runStage(
   stage: Stage,
   argv: readonly string[],
-  context: Context,
+  terminal: Terminal,
   print: (text: string) => void,
 ): Promise<0 | 1 | 2> {
   if (argv.includes('--help') || argv.includes('-h')) {
@@ -64,12 +88,20 @@ export async function runStage(
   }
   try {
     const values = parseOptions(stage.options, argv, `npx deepfever ${stage.name}`)
-    await stage.run(values, context)
+    const { name, behaviour, options } = stage
+    await stage.run(values, {
+      ...terminal,
+      work: { stage: name, behaviour, identity: identityOf(options, values) },
+      checkpoint() {
+        if (terminal.signal.aborted)
+          throw new StageError('stopped; the same command goes on where this one was', {})
+      },
+    })
     return 0
   } catch (thrown) {
     const fields = thrown instanceof DeepFeverError ? thrown.fields : {}
     const kind = thrown instanceof Error ? thrown.name : 'Error'
-    context.log.event('failed', { kind, message: messageOf(thrown), ...fields })
+    terminal.log.event('failed', { kind, message: messageOf(thrown), ...fields })
     if (!(thrown instanceof DeepFeverError) && thrown instanceof Error) print(thrown.stack ?? '')
     return thrown instanceof UsageError ? 2 : 1
   }

@@ -1,7 +1,7 @@
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { StageError, type Log, type Scalar } from '@deepfever/core'
-import { isWhole, readManifest, stampsOf } from './artifact.ts'
+import { mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, sep } from 'node:path'
+import { StageError, type Log, type Work } from '@deepfever/core'
+import { damageOf, readManifest, stampsOf } from './artifact.ts'
 import { openJournal, type State } from './journal.ts'
 import { takeLock } from './lock.ts'
 import { encodeManifest, sha256, workDigest, type InputEntry, type Manifest } from './manifest.ts'
@@ -9,15 +9,10 @@ import { encodeShard } from './shard.ts'
 import type { Columns, Row, RowOf, Table } from './table.ts'
 
 /** What an artifact is and what it is made from. */
-export interface ArtifactSpec {
+export interface ArtifactSpec extends Work {
   /** directory; whole or absent at any moment */
   readonly out: string
   readonly kind: string
-  /** name of the stage: `ingest videos` */
-  readonly stage: string
-  /** the stage's declared behaviour version */
-  readonly behaviour: number
-  readonly identity: Readonly<Record<string, Scalar>>
   readonly inputs: readonly InputEntry[]
   /** make it again even where it is up to date */
   readonly force?: boolean
@@ -31,14 +26,16 @@ export interface ArtifactWriter {
   append<C extends Columns>(table: Table<C>, row: RowOf<Table<C>>): Promise<void>
   /** Adds a whole file. */
   file(name: string, data: Uint8Array | string): Promise<void>
+  /** Adds every file below `folder`, which is moved; names are paths below it. */
+  adopt(folder: string): Promise<void>
   /** Counts items that came out. */
   accept(count?: number): void
   /** Counts an item turned away, by a stable code; the first of each code is kept as example. */
   reject(code: string, example: string): void
   /** True when an earlier, killed run finished this item: skip it. */
   isDone(item: string): boolean
-  /** Ends an item and counts it as an input; with a full shard, a point to continue from. */
-  done(item: string): Promise<void>
+  /** Ends an item and counts its inputs (1); with a full shard, a point to continue from. */
+  done(item: string, inputs?: number): Promise<void>
   /** Facts for readers, merged into the manifest. */
   describe(metadata: Readonly<Record<string, unknown>>): void
 }
@@ -72,10 +69,7 @@ async function upToDate(spec: ArtifactSpec): Promise<Manifest | undefined> {
   const found = await readManifest(spec.out).catch(() => undefined)
   if (!found || found.manifest.kind !== spec.kind) return undefined
   if (workDigest(found.manifest) !== workDigest(spec)) return undefined
-  const stamps = await readFile(join(spec.out, 'stats.json'), 'utf8')
-    .then(text => (JSON.parse(text) as { stamps?: Record<string, string> }).stamps ?? {})
-    .catch(() => ({}))
-  return (await isWhole(spec.out, found.manifest, stamps)) ? found.manifest : undefined
+  return (await damageOf(spec.out)) === undefined ? found.manifest : undefined
 }
 
 /** The finished manifest; names in it are sorted, so equal work gives equal bytes. */
@@ -189,6 +183,17 @@ export async function writeArtifact(
         const sizeBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length
         state.files.push({ name, sizeBytes, sha256: sha256(data) })
       },
+      async adopt(folder) {
+        const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+        const places = entries.filter(e => e.isFile()).map(e => join(e.parentPath, e.name))
+        for (const place of places.sort()) {
+          const name = relative(folder, place).replaceAll(sep, '/')
+          const data = await readFile(place)
+          await mkdir(dirname(join(parts, name)), { recursive: true })
+          await rename(place, join(parts, name))
+          state.files.push({ name, sizeBytes: data.length, sha256: sha256(data) })
+        }
+      },
       accept(count = 1) {
         state.outputs += count
       },
@@ -197,8 +202,8 @@ export async function writeArtifact(
         entry.count++
       },
       isDone: item => journal.done.has(item),
-      async done(item) {
-        state.inputs++
+      async done(item, inputs = 1) {
+        state.inputs += inputs
         items.push(item)
         // Only a moment with no half-filled shard can be returned to: close all or none.
         if (![...pending.values()].some(shard => isFull(shard, 1))) return

@@ -148,24 +148,30 @@ export async function stampsOf(path: string, manifest: Manifest): Promise<Record
   return stamps
 }
 
+/** Stamps recorded in stats.json when the artifact was written. */
+const recordedStamps = (path: string): Promise<Record<string, string>> =>
+  readFile(join(path, 'stats.json'), 'utf8')
+    .then(text => (JSON.parse(text) as { stamps?: Record<string, string> }).stamps ?? {})
+    .catch(() => ({}))
+
 /**
- * Whether every file of the artifact is there with its bytes. A file whose stamp is the one
- * recorded when its digest was last known is not read again, so this takes milliseconds.
+ * What is wrong with the artifact in `path`, in words: a file missing, cut or changed. A file
+ * whose stamp is the one recorded when its digest was last known is not read again, so this takes
+ * milliseconds. Undefined when all is well, and where no artifact stands.
  */
-export async function isWhole(
-  path: string,
-  manifest: Manifest,
-  stamps: Readonly<Record<string, string>>,
-): Promise<boolean> {
-  for (const entry of entriesOf(manifest)) {
-    const place = join(path, entry.name)
-    try {
-      if (stamps[entry.name] === (await stampOf(place))) continue
-      await readEntry(path, entry, manifest)
-    } catch (thrown) {
-      if (isMissing(thrown) || thrown instanceof FormatError) return false
-      throw thrown
+export async function damageOf(path: string): Promise<string | undefined> {
+  try {
+    const read = await readManifest(path)
+    if (!read) return undefined
+    const stamps = await recordedStamps(path)
+    for (const entry of entriesOf(read.manifest)) {
+      const stamp = await stampOf(join(path, entry.name)).catch(() => undefined)
+      if (stamp === undefined || stamp !== stamps[entry.name])
+        await readEntry(path, entry, read.manifest)
     }
+  } catch (thrown) {
+    if (thrown instanceof FormatError) return thrown.message
+    throw thrown
   }
-  return true
+  return undefined
 }

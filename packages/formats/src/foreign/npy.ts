@@ -59,7 +59,7 @@ export function decodeNpy(bytes: Uint8Array, name: string): NpyArray {
   const kind = match[2]!
   const size = Number(match[3])
   const count = elementCount(shape)
-  if (kind === 'U' || kind === 'S') {
+  if ((kind === 'U' || kind === 'S') && size > 0) {
     const unitBytes = kind === 'U' ? 4 : 1
     const units = readAll(cursor, count * size, kind === 'U' ? 'uint32' : 'uint8', order)
     cursor.at -= count * size * unitBytes

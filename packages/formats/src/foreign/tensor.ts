@@ -24,6 +24,7 @@ export interface Tensor {
 /** Tensors by their PyTorch state-dict names, in PyTorch layout, in the order of the file. */
 export type StateDict = ReadonlyMap<string, Tensor>
 
+/** Order of the bytes of one element in a file. */
 export type ByteOrder = 'little' | 'big'
 
 /** Bytes an element takes in a file, and the array that holds the elements in memory. */

@@ -1,9 +1,10 @@
 import { readFile, stat } from 'node:fs/promises'
 import { FormatError } from '@deepfever/core'
-import { openCursor, textOf } from './cursor.ts'
+import { openCursor } from './cursor.ts'
 import type { Cursor } from './cursor.ts'
 import { readPickle } from './pickle.ts'
-import { TorchStorage, TorchView, openTorchRules } from './torch-objects.ts'
+import { TorchView, openTorchRules } from './torch-objects.ts'
+import type { TorchStorage } from './torch-objects.ts'
 import { bytesOf, decodeValues, elementCount, gather } from './tensor.ts'
 import type { ByteOrder, Tensor, TensorValues } from './tensor.ts'
 import { openZip } from './zip.ts'
@@ -27,7 +28,7 @@ export const torchLimits = {
   /** The pickle describes tensors only: 200 layers take 0.2 MB. */
   pickleBytes: 2 ** 26,
   /** All tensors together, copies of shared storages and expanded (stride 0) views counted. */
-  tensorBytes: 2 ** 32,
+  tensorBytes: 2 ** 31,
   /** One a storage; 200 layers have 1,000. */
   entries: 2 ** 16,
   /** Dicts within dicts. */

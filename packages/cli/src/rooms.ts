@@ -1,0 +1,16 @@
+import type { Stage } from '@deepfever/core'
+
+/** What a room's index.ts exports to the command line. */
+export interface Room {
+  readonly stages: readonly Stage[]
+}
+
+/** Rooms by their first word on the command line; each is loaded only when it is asked for. */
+export const rooms: Readonly<Record<string, () => Promise<Room>>> = {
+  datasets: () => import('@deepfever/datasets'),
+  ingest: () => import('@deepfever/ingest'),
+  detect: () => import('@deepfever/detect'),
+  targets: () => import('@deepfever/targets'),
+  train: () => import('@deepfever/train'),
+  eval: () => import('@deepfever/eval'),
+}

@@ -1,0 +1,108 @@
+import { openRandom, ShapeError } from '@deepfever/core'
+import { decodePicture, mirror } from '@deepfever/media'
+import { toNetwork } from '@deepfever/models'
+import type { Crop, CropTriplet, TargetOf } from './crops.ts'
+import type { Experiment } from './experiment.ts'
+import { isFlipped, openOrder } from './order.ts'
+
+/** The training data of a run. */
+export interface TrainingData {
+  readonly triplets: readonly CropTriplet[]
+  readonly labelled: readonly Crop[]
+  readonly unlabelled: readonly Crop[]
+  readonly targetOf: TargetOf | undefined
+}
+
+/** What one step gets: rows are the triplets' faces, then labelled, then unlabelled ones. */
+export interface Batch {
+  readonly faceIds: readonly string[]
+  /** [rows, size, size, 3], normalised for the network */
+  readonly images: Float32Array
+  /** rows of each stream, for one batch-norm batch a data set */
+  readonly parts: readonly number[]
+  /** 0, 1 or 2 for each triplet */
+  readonly odd: Int32Array
+  /** margin for each triplet */
+  readonly margins: Float32Array
+  /** class of each labelled row */
+  readonly labels: Int32Array
+  /** [rows, width]; undefined without distillation */
+  readonly targets: Float32Array | undefined
+  /** uniform in [0, 1), [rows, embedding]: a unit is kept where its number >= the dropout rate */
+  readonly dropout: Float32Array
+}
+
+/** Steps in an epoch: full batches of triplets, at least one. */
+export const stepsPerEpoch = (data: TrainingData, { batch }: Experiment): number =>
+  Math.max(1, Math.floor(data.triplets.length / batch.triplets))
+
+/**
+ * Batches by step. What is in a batch, and which faces are mirrored, is a function of the seed and
+ * the step alone.
+ */
+export function openBatches(
+  data: TrainingData,
+  experiment: Experiment,
+): (step: number) => Promise<Batch> {
+  const { batch, seed, flip, margins, network: specification } = experiment
+  const { normalisation } = toNetwork(specification)
+  const { size, embedding } = specification
+  const orders = {
+    triplets: openOrder(`${seed}/triplets`, data.triplets.length),
+    labelled: openOrder(`${seed}/labelled`, data.labelled.length),
+    unlabelled: openOrder(`${seed}/unlabelled`, data.unlabelled.length),
+  }
+  const perEpoch = stepsPerEpoch(data, experiment)
+  const passLength = data.triplets.length
+
+  /** The epoch drops the triplets that do not fill a batch, so its passes stay aligned. */
+  const tripletAt = (step: number, i: number): CropTriplet => {
+    const pass = Math.floor(step / perEpoch)
+    const n = pass * passLength + (((step % perEpoch) * batch.triplets + i) % passLength)
+    return data.triplets[orders.triplets(n)]!
+  }
+  const take = (name: 'labelled' | 'unlabelled', step: number): Crop[] =>
+    Array.from({ length: batch[name] }, (_, i) => data[name][orders[name](step * batch[name] + i)]!)
+
+  return async step => {
+    const triplets = Array.from({ length: batch.triplets }, (_, i) => tripletAt(step, i))
+    const labelled = take('labelled', step)
+    const unlabelled = take('unlabelled', step)
+    const crops = [...triplets.flatMap(triplet => triplet.crops), ...labelled, ...unlabelled]
+    const flips = crops.map((_, i) => flip && isFlipped(`${seed}`, step * crops.length + i))
+    const pixels = 3 * size * size
+    const images = new Float32Array(crops.length * pixels)
+    await Promise.all(
+      crops.map(async ({ jpeg, faceId }, row) => {
+        const decoded = await decodePicture(jpeg)
+        if (decoded.width !== size || decoded.height !== size)
+          throw new ShapeError(
+            `${faceId}: the crop is ${decoded.width} x ${decoded.height}, the network wants ${size}`,
+            { faceId, found: decoded.width, wanted: size },
+          )
+        const { data: rgb } = flips[row] ? mirror(decoded) : decoded
+        for (let i = 0, at = row * pixels; i < pixels; i++, at++)
+          images[at] = (rgb[i]! - normalisation.mean[i % 3]!) / normalisation.std[i % 3]!
+      }),
+    )
+    const random = openRandom(`${seed}/dropout/${step}`)
+    return {
+      faceIds: crops.map(crop => crop.faceId),
+      images,
+      parts: [3 * triplets.length, labelled.length, unlabelled.length].filter(rows => rows > 0),
+      odd: Int32Array.from(triplets, triplet => triplet.odd),
+      margins: Float32Array.from(triplets, ({ kind }) => margins[kind] ?? NaN),
+      labels: Int32Array.from(labelled, crop => crop.label),
+      targets: data.targetOf && toRows(crops, flips, data.targetOf),
+      dropout: Float32Array.from({ length: crops.length * embedding }, () => random.next()),
+    }
+  }
+}
+
+function toRows(crops: readonly Crop[], flips: readonly boolean[], targetOf: TargetOf): Float32Array {
+  const rows = crops.map(({ faceId }, i) => targetOf(faceId, flips[i]!))
+  const width = rows[0]?.length ?? 0
+  const flat = new Float32Array(rows.length * width)
+  rows.forEach((row, i) => flat.set(row, i * width))
+  return flat
+}
