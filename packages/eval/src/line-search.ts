@@ -87,7 +87,12 @@ export function searchLine(
 }
 
 /** One safeguarded step (MINPACK-2 dcstep): moves the bracket and returns the next trial step. */
-function narrowBracket(bracket: Bracket, point: LinePoint, lowest: number, highest: number): number {
+function narrowBracket(
+  bracket: Bracket,
+  point: LinePoint,
+  lowest: number,
+  highest: number,
+): number {
   const { best, other } = bracket
   const opposite = point.slope * Math.sign(best.slope) < 0
   let next: number

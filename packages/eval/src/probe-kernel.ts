@@ -7,6 +7,12 @@ export const BLOCK_ROWS = 64
 const CLASSES_AT_ONCE = 4
 const PAGE_BYTES = 65_536
 
+// The compiler's ES library leaves WebAssembly to the DOM library, which Node's types do without.
+declare const WebAssembly: {
+  readonly Module: new (code: Uint8Array<ArrayBuffer>) => object
+  readonly Instance: new (module: object) => { readonly exports: Readonly<Record<string, unknown>> }
+}
+
 /** One block of rows in the kernel's memory, and the two matrix products of a probe over it. */
 export interface ProbeKernel {
   /** classes rounded up to a multiple of four: the row length of `scores` */
@@ -37,7 +43,7 @@ export function openProbeKernel(width: number, classes: number): ProbeKernel {
   const shape = layout(widthStride, classStride)
   const code = encode(shape)
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code))
-  const { buffer } = exports['memory'] as WebAssembly.Memory
+  const { buffer } = exports['memory'] as { readonly buffer: ArrayBuffer }
   const matrix = classStride * widthStride
   return {
     classStride,

@@ -87,7 +87,8 @@ export const multiply = (a: Code, b: Code): Code => [...a, ...b, ...simd(0xf2)]
 
 /** (a0 + a1, b0 + b1). */
 export const addAcross = (a: Code, b: Code): Code => {
-  const lanes = (from: number) => [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23].map(lane => lane + from)
+  const lanes = (from: number) =>
+    [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23].map(lane => lane + from)
   return add([...a, ...b, ...simd(13), ...lanes(0)], [...a, ...b, ...simd(13), ...lanes(8)])
 }
 
@@ -103,7 +104,10 @@ export interface WasmFunction {
 }
 
 /** A module with the functions and one exported memory of `pages` times 64 KiB. */
-export function encodeModule(pages: number, functions: readonly WasmFunction[]): Uint8Array<ArrayBuffer> {
+export function encodeModule(
+  pages: number,
+  functions: readonly WasmFunction[],
+): Uint8Array<ArrayBuffer> {
   const section = (id: number, entries: readonly Code[]): Code => {
     const content = [...leb(entries.length), ...entries.flat()]
     return [id, ...leb(content.length), ...content]
@@ -115,8 +119,19 @@ export function encodeModule(pages: number, functions: readonly WasmFunction[]):
   })
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, functions.map(({ parameters }) => [0x60, parameters, ...Array<number>(parameters).fill(0x7f), 0])),
-    ...section(3, functions.map((_, index) => leb(index))),
+    ...section(
+      1,
+      functions.map(({ parameters }) => [
+        0x60,
+        parameters,
+        ...Array<number>(parameters).fill(0x7f),
+        0,
+      ]),
+    ),
+    ...section(
+      3,
+      functions.map((_, index) => leb(index)),
+    ),
     ...section(5, [[0, ...leb(pages)]]),
     ...section(7, [
       [...text('memory'), 2, 0],

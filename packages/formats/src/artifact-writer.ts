@@ -179,6 +179,7 @@ export async function writeArtifact(
         if (isFull(shard, LONG_ITEM)) await closeShard(table.name)
       },
       async file(name, data) {
+        await mkdir(dirname(join(parts, name)), { recursive: true })
         await writeDurably(join(parts, name), data)
         const sizeBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length
         state.files.push({ name, sizeBytes, sha256: sha256(data) })

@@ -22,10 +22,7 @@ function windowed(
   const [kh, kw] = pairOf(options.kernel)
   const [sh, sw] = pairOf(options.stride ?? 1)
   const [top, left, bottom, right] = sidesOf(options.padding)
-  return [
-    round((height + top + bottom - kh) / sh) + 1,
-    round((width + left + right - kw) / sw) + 1,
-  ]
+  return [round((height + top + bottom - kh) / sh) + 1, round((width + left + right - kw) / sw) + 1]
 }
 
 function spatial(what: string, shape: Shape): readonly [number, number, number] {
@@ -79,7 +76,8 @@ export function avgPoolShape(shape: Shape, options: AvgPool): Shape {
 /** The shape of values joined along channels. */
 export function concatShape(shapes: readonly Shape[]): Shape {
   const [first, ...others] = shapes
-  if (first === undefined) throw new ShapeError('concat: no values', { found: 0, wanted: '1 or more' })
+  if (first === undefined)
+    throw new ShapeError('concat: no values', { found: 0, wanted: '1 or more' })
   for (const other of others)
     if (!sameShape(other.slice(1), first.slice(1)))
       throw new ShapeError(`concat: [${other}] does not fit beside [${first}]`, {

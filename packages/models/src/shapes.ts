@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 
-import { addShape, avgPoolShape, concatShape, convShape, flatShape, maxPoolShape, pairOf } from './geometry.ts'
+import {
+  addShape,
+  avgPoolShape,
+  concatShape,
+  convShape,
+  flatShape,
+  maxPoolShape,
+  pairOf,
+} from './geometry.ts'
 import type { Network } from './network.ts'
 import type { Ops, Shape } from './ops.ts'
 

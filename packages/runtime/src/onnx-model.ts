@@ -1,5 +1,6 @@
 /** Element types of ONNX tensors that are written here, with their numbers in onnx.proto. */
 export const ONNX_TYPES = { float32: 1, uint8: 2, int64: 7 } as const
+/** An element type. */
 export type OnnxType = keyof typeof ONNX_TYPES
 
 /** A graph input or output; a size given as a word is known only at run time. */
@@ -17,11 +18,7 @@ export interface OnnxConstant {
 }
 
 /** An attribute: a whole number, whole numbers, text, or `{ float }` for a single float32. */
-export type OnnxAttribute =
-  | number
-  | readonly number[]
-  | string
-  | { readonly float: number }
+export type OnnxAttribute = number | readonly number[] | string | { readonly float: number }
 
 /** One operation of the default operator set. */
 export interface OnnxNode {

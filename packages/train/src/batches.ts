@@ -1,9 +1,10 @@
-import { openRandom, ShapeError } from '@deepfever/core'
+import { openRandom, ShapeError, UsageError } from '@deepfever/core'
 import { decodePicture, mirror } from '@deepfever/media'
-import { toNetwork } from '@deepfever/models'
+import { dropoutMask, toNetwork } from '@deepfever/models'
 import type { Crop, CropTriplet, TargetOf } from './crops.ts'
 import type { Experiment } from './experiment.ts'
 import { isFlipped, openOrder } from './order.ts'
+import type { TrainingBatch } from './trainer.ts'
 
 /** The training data of a run. */
 export interface TrainingData {
@@ -13,23 +14,9 @@ export interface TrainingData {
   readonly targetOf: TargetOf | undefined
 }
 
-/** What one step gets: rows are the triplets' faces, then labelled, then unlabelled ones. */
-export interface Batch {
+/** A batch with the names of its rows. */
+export interface NamedBatch extends TrainingBatch {
   readonly faceIds: readonly string[]
-  /** [rows, size, size, 3], normalised for the network */
-  readonly images: Float32Array
-  /** rows of each stream, for one batch-norm batch a data set */
-  readonly parts: readonly number[]
-  /** 0, 1 or 2 for each triplet */
-  readonly odd: Int32Array
-  /** margin for each triplet */
-  readonly margins: Float32Array
-  /** class of each labelled row */
-  readonly labels: Int32Array
-  /** [rows, width]; undefined without distillation */
-  readonly targets: Float32Array | undefined
-  /** uniform in [0, 1), [rows, embedding]: a unit is kept where its number >= the dropout rate */
-  readonly dropout: Float32Array
 }
 
 /** Steps in an epoch: full batches of triplets, at least one. */
@@ -43,10 +30,10 @@ export const stepsPerEpoch = (data: TrainingData, { batch }: Experiment): number
 export function openBatches(
   data: TrainingData,
   experiment: Experiment,
-): (step: number) => Promise<Batch> {
+): (step: number) => Promise<NamedBatch> {
   const { batch, seed, flip, margins, network: specification } = experiment
   const { normalisation } = toNetwork(specification)
-  const { size, embedding } = specification
+  const { size, embedding, dropout } = specification
   const orders = {
     triplets: openOrder(`${seed}/triplets`, data.triplets.length),
     labelled: openOrder(`${seed}/labelled`, data.labelled.length),
@@ -86,17 +73,27 @@ export function openBatches(
       }),
     )
     const random = openRandom(`${seed}/dropout/${step}`)
+    const uniform = Float32Array.from({ length: crops.length * embedding }, () => random.next())
     return {
       faceIds: crops.map(crop => crop.faceId),
       images,
-      parts: [3 * triplets.length, labelled.length, unlabelled.length].filter(rows => rows > 0),
-      odd: Int32Array.from(triplets, triplet => triplet.odd),
-      margins: Float32Array.from(triplets, ({ kind }) => margins[kind] ?? NaN),
-      labels: Int32Array.from(labelled, crop => crop.label),
-      targets: data.targetOf && toRows(crops, flips, data.targetOf),
-      dropout: Float32Array.from({ length: crops.length * embedding }, () => random.next()),
+      size,
+      odd: triplets.map(triplet => triplet.odd),
+      margin: triplets.map(({ kind }) => marginOf(margins, kind)),
+      labels: labelled.map(crop => crop.label),
+      mask: dropoutMask(uniform, dropout),
+      ...(data.targetOf && { targets: toRows(crops, flips, data.targetOf) }),
     }
   }
+}
+
+function marginOf(margins: Experiment['margins'], kind: string): number {
+  const margin = margins[kind]
+  if (margin !== undefined) return margin
+  throw new UsageError(
+    `triplets of kind ${kind} have no margin; the experiment has ${Object.keys(margins).join(', ')}`,
+    { found: kind, wanted: Object.keys(margins) },
+  )
 }
 
 function toRows(crops: readonly Crop[], flips: readonly boolean[], targetOf: TargetOf): Float32Array {

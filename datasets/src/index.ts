@@ -1,0 +1,7 @@
+import { indexStage } from './stages/index-stage.ts'
+
+export * from './raw-index.ts'
+export * from './source.ts'
+
+/** The stages of this room, for the command line. */
+export const stages = [indexStage]

@@ -1,0 +1,7 @@
+import { facesStage } from './faces-stage.ts'
+import { gallery } from './gallery.ts'
+
+export * from './mtcnn/index.ts'
+
+/** The stages of this room, for the command line. */
+export const stages = [facesStage, gallery]

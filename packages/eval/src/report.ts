@@ -1,0 +1,54 @@
+import type { Scalar } from '@deepfever/core'
+import type { Ledger } from '@deepfever/formats'
+import type { Interval } from './bootstrap.ts'
+import type { ClassificationScore } from './metrics.ts'
+import type { TripletScore } from './triplet-accuracy.ts'
+
+/** One number of a report. */
+export interface Measure {
+  readonly label: string
+  /** 0 to 1; null where nothing could be judged */
+  readonly value: number | null
+  /** rows or triplets judged; null where a published number does not say */
+  readonly n: number | null
+  readonly interval: Interval | null
+  readonly note: string
+}
+
+/** How a fit ended. */
+export interface FitRecord {
+  readonly iterations: number
+  readonly reason: string
+  readonly objective: number
+  readonly gradientMax: number
+  readonly accuracy: number
+}
+
+/** Results of a linear probe: the model at its optimum and as it stood after 100 iterations. */
+export interface ProbeDetails {
+  readonly converged: ClassificationScore
+  readonly stopped: ClassificationScore
+  readonly fits: Readonly<Record<'converged' | 'stopped', FitRecord>>
+  readonly trainRows: number
+}
+
+/** What was evaluated, on what, with what result; report.json is this and nothing else. */
+export interface Report {
+  readonly report: 1
+  readonly kind: 'probe' | 'triplets'
+  readonly title: string
+  /** stands on top of the page, for example that the data was drawn; null for none */
+  readonly banner: string | null
+  readonly headline: Measure
+  /** other numbers that the headline is to be read with, the untrained student's among them */
+  readonly beside: readonly Measure[]
+  readonly probe: ProbeDetails | null
+  readonly triplets: readonly TripletScore[] | null
+  readonly ledger: Ledger
+  readonly configuration: Readonly<Record<string, Scalar>>
+  /** sha256 of every input by role */
+  readonly digests: Readonly<Record<string, string>>
+}
+
+/** The bytes of report.json. */
+export const encodeReport = (report: Report): string => `${JSON.stringify(report, null, 1)}\n`

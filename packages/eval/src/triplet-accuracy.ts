@@ -1,0 +1,101 @@
+import { ShapeError } from '@deepfever/core'
+
+/** A triplet whose faces are rows of an embedding matrix; -1 where a face is missing. */
+export interface TripletRows {
+  readonly rows: readonly [number, number, number]
+  /** 0, 1 or 2: the face that differs */
+  readonly odd: number
+  readonly kind: string
+}
+
+/** Triplet accuracy of one kind of triplet, or of all. */
+export interface TripletScore {
+  readonly kind: string
+  /** triplets judged */
+  readonly n: number
+  readonly correct: number
+  /** null when no triplet was judged */
+  readonly accuracy: number | null
+  /** triplets left out because a face is missing */
+  readonly missing: number
+}
+
+/** Triplet accuracy over all and by kind; `outcomes` holds 1 or 0 for each triplet judged. */
+export interface TripletScores {
+  readonly overall: TripletScore
+  readonly kinds: readonly TripletScore[]
+  readonly outcomes: Uint8Array
+}
+
+/**
+ * Share of triplets whose similar pair is strictly nearer to each other than either is to the odd
+ * face, on L2-normalised embeddings (Vemulapalli & Agarwala 2019). Chance is 1/3.
+ *
+ * @param vectors raw outputs, float32 [n, width]
+ * @throws ShapeError when a triplet names a row that is not there
+ */
+export function scoreTriplets(
+  triplets: readonly TripletRows[],
+  vectors: Float32Array,
+  width: number,
+): TripletScores {
+  const unit = normaliseRows(vectors, width)
+  const tallies = new Map<string, { n: number; correct: number; missing: number }>()
+  const outcomes: number[] = []
+  for (const [index, { rows, odd, kind }] of triplets.entries()) {
+    const tally = tallies.get(kind) ?? { n: 0, correct: 0, missing: 0 }
+    tallies.set(kind, tally)
+    const [first, second] = rows.filter((_, place) => place !== odd)
+    const third = rows[odd]
+    if (first === undefined || second === undefined || third === undefined) {
+      throw new ShapeError(`triplet ${index} has odd face ${odd}, expected 0, 1 or 2`, {
+        index,
+        odd,
+      })
+    }
+    const beyond = rows.find(row => (row + 1) * width > unit.length)
+    if (beyond !== undefined) {
+      throw new ShapeError(
+        `triplet ${index} names row ${beyond}, expected below ${unit.length / width}`,
+        { index, row: beyond },
+      )
+    }
+    if (rows.some(row => row < 0)) {
+      tally.missing++
+      continue
+    }
+    const pair = distance(unit, first, second, width)
+    const correct =
+      pair < distance(unit, first, third, width) && pair < distance(unit, second, third, width)
+    tally.n++
+    if (correct) tally.correct++
+    outcomes.push(correct ? 1 : 0)
+  }
+  const kinds = [...tallies]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([kind, tally]) => toScore(kind, tally))
+  const total = (key: 'n' | 'correct' | 'missing') => kinds.reduce((sum, one) => sum + one[key], 0)
+  const overall = { n: total('n'), correct: total('correct'), missing: total('missing') }
+  return { overall: toScore('all', overall), kinds, outcomes: Uint8Array.from(outcomes) }
+}
+
+const toScore = (
+  kind: string,
+  { n, correct, missing }: { n: number; correct: number; missing: number },
+): TripletScore => ({ kind, n, correct, accuracy: n === 0 ? null : correct / n, missing })
+
+function normaliseRows(vectors: Float32Array, width: number): Float64Array {
+  const unit = Float64Array.from(vectors)
+  for (let from = 0; from < unit.length; from += width) {
+    const row = unit.subarray(from, from + width)
+    const norm = Math.max(1e-12, Math.hypot(...row))
+    for (let j = 0; j < width; j++) row[j]! /= norm
+  }
+  return unit
+}
+
+function distance(unit: Float64Array, a: number, b: number, width: number): number {
+  let sum = 0
+  for (let j = 0; j < width; j++) sum += (unit[a * width + j]! - unit[b * width + j]!) ** 2
+  return sum
+}

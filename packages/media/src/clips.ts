@@ -1,0 +1,95 @@
+import { stat } from 'node:fs/promises'
+import type { Ffmpeg } from './ffmpeg-binary.ts'
+import { clipInput, collectFfmpeg } from './ffmpeg.ts'
+import { ClipError } from './media-errors.ts'
+
+/** What a clip's header says; a field is undefined where the container does not say it. */
+export interface ClipInfo {
+  readonly container: string
+  readonly codec: string
+  /** as stored, before any rotation */
+  readonly width: number
+  readonly height: number
+  readonly durationUs: number | undefined
+  readonly fps: number | undefined
+}
+
+const MESSAGE_LIMIT = 2000
+/** Lines that come with every refusal. */
+const noise = /^(Error opening|Last message|Format .* detected only|Not detecting)/
+
+/**
+ * Reads a clip's header with ffmpeg itself; decodes nothing.
+ *
+ * @throws ClipError `empty_file`, `unsupported_container`, `undecodable_clip`, `no_video_stream`
+ */
+export async function probeClip(
+  path: string,
+  ffmpeg: Ffmpeg,
+  { idleMs, signal }: { idleMs?: number; signal?: AbortSignal } = {},
+): Promise<ClipInfo> {
+  const { size } = await stat(path)
+  if (size === 0) throw new ClipError('empty_file', `${path}: the file is empty`, { path })
+  const lines: string[] = []
+  const onMessage = (line: string) => {
+    if (lines.length < MESSAGE_LIMIT) lines.push(line)
+  }
+  try {
+    // Without an output ffmpeg describes the input and ends with an error, which is no news.
+    await collectFfmpeg(clipInput(path), {
+      ...{ ffmpeg, name: path, logLevel: 'info', onMessage },
+      ...{ idleMs, signal },
+    })
+  } catch (thrown) {
+    if (!(thrown instanceof ClipError) || thrown.code !== 'undecodable_clip') throw thrown
+    if (!lines.some(line => line.startsWith('Input #0, '))) throw toRefusal(path, lines, thrown)
+  }
+  return parseClip(path, lines)
+}
+
+function toRefusal(path: string, lines: readonly string[], cause: ClipError): ClipError {
+  const foreign = lines.some(line => line.includes('not on whitelist'))
+  const said =
+    lines
+      .map(line => line.replace(/^\[.* @ 0x[0-9a-f]+\] /, '').trim())
+      .find(line => line !== '' && !noise.test(line)) ?? 'no message'
+  return foreign
+    ? new ClipError(
+        'unsupported_container',
+        `${path}: not a container that is read`,
+        { path },
+        cause,
+      )
+    : new ClipError(
+        'undecodable_clip',
+        `${path}: no clip ffmpeg can read: ${said}`,
+        { path },
+        cause,
+      )
+}
+
+function parseClip(path: string, lines: readonly string[]): ClipInfo {
+  const container = /^Input #0, (.+), from /.exec(find(lines, /^Input #0, /))?.[1] ?? ''
+  const video = lines.find(
+    line => /^ {2}Stream #0:\d+.*?: Video: /.test(line) && !line.includes('(attached pic)'),
+  )
+  const size = video && /, (\d+)x(\d+)/.exec(video)
+  if (!video || !size) {
+    throw new ClipError('no_video_stream', `${path}: holds no video stream`, { path, container })
+  }
+  const clock = /^ {2}Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)/.exec(find(lines, /^ {2}Duration: /))
+  const rate = /, ([\d.]+)(k?) fps/.exec(video) ?? /, ([\d.]+)(k?) tbr/.exec(video)
+  return {
+    container,
+    codec: /: Video: (\w+)/.exec(video)?.[1] ?? '',
+    width: Number(size[1]),
+    height: Number(size[2]),
+    durationUs: clock
+      ? Math.round((Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])) * 1e6)
+      : undefined,
+    fps: rate ? Number(rate[1]) * (rate[2] ? 1000 : 1) : undefined,
+  }
+}
+
+const find = (lines: readonly string[], shape: RegExp): string =>
+  lines.find(line => shape.test(line)) ?? ''

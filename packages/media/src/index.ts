@@ -1,0 +1,6 @@
+export * from './pictures.ts'
+export * from './media-errors.ts'
+export * from './picture-kinds.ts'
+export * from './ffmpeg-binary.ts'
+export * from './ffmpeg.ts'
+export * from './clips.ts'
