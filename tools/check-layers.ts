@@ -29,6 +29,9 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
   ['cli', { rooms: [...below, ...stages], thirdParty: [] }],
 ])
 
+/** The loader of TypeScript: a process or a worker that starts a room's source needs it. */
+const everywhere = ['tsx']
+
 const scope = '@deepfever/'
 
 /** `@deepfever/core/x` → `@deepfever/core`, `sharp/lib` → `sharp`. */
@@ -41,7 +44,7 @@ const packageOf = (specifier: string): string =>
 /** Why `room` may not import `name`; undefined when it may. */
 function refusal(room: string, name: string): string | undefined {
   const allowed = rooms.get(room)
-  if (allowed === undefined) return undefined
+  if (allowed === undefined || everywhere.includes(name)) return undefined
   if (name.startsWith(scope)) {
     const other = name.slice(scope.length)
     if (allowed.rooms.includes(other)) return undefined
@@ -130,7 +133,9 @@ function importFault(workspace: Workspace, file: string, specifier: string): str
  */
 export function layerFaults(root: string): string[] {
   return readWorkspaces(root).flatMap(workspace => {
-    const files = ['src', 'configs'].flatMap(name => sourcesOf(root, `${workspace.folder}/${name}`))
+    const files = ['src', 'configs', 'bin'].flatMap(name =>
+      sourcesOf(root, `${workspace.folder}/${name}`),
+    )
     const imported = files.flatMap(file =>
       ts
         .preProcessFile(readFileSync(join(root, file), 'utf8'), true, true)

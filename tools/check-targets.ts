@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { isEntry, report, repositoryRoot } from './faults.ts'
 import { readWorkspaces, type TargetJson } from './workspaces.ts'
 
@@ -76,11 +78,16 @@ function nameFaults(targets: readonly Target[]): string[] {
   })
 }
 
+/** What a target can be run as: its configurations, and `default` when its options stand alone. */
+const runsOf = ({ options, configurations }: Target): [string, Values][] =>
+  options.out === undefined ? [...configurations] : [['default', {}], ...configurations]
+
 /** The option an output names, `{options.out}` or a path under it. */
 const optionOf = (output: string): string | undefined => /^\{options\.(\w+)\}/.exec(output)?.[1]
 
 /** Outputs are options, and each names a place of its own under `.artifacts/<configuration>/`. */
-function outputFaults({ place, json, options, configurations, outputs }: Target): string[] {
+function outputFaults(target: Target): string[] {
+  const { place, json, options, outputs } = target
   if (typeof json.command !== 'string') return [`${place}: command is missing`]
   if (outputs.length === 0) return [`${place}: outputs are missing, wanted ["{options.out}"]`]
   const faults: string[] = []
@@ -90,7 +97,7 @@ function outputFaults({ place, json, options, configurations, outputs }: Target)
       faults.push(`${place}: output ${output}, wanted an option, such as {options.out}`)
       continue
     }
-    for (const [configuration, values] of configurations) {
+    for (const [configuration, values] of runsOf(target)) {
       const path = { ...options, ...values }[name]
       if (path === undefined && name !== 'out') continue
       const wanted = `.artifacts/${configuration}/`
@@ -123,17 +130,17 @@ function orderFaults(targets: readonly Target[]): string[] {
       .map(name => `${target.place}: dependsOn ${name}, which is no target`)
     const before = target.dependsOn.flatMap(name => [...chainOf(name, byId)])
     if (before.includes(target.id)) faults.push(`${target.place}: dependsOn leads back to itself`)
-    for (const [configuration, values] of target.configurations) {
+    for (const [configuration, values] of runsOf(target)) {
       const outs = before.map(id => outOf(byId.get(id), configuration))
       const written = new Set(target.outputs.map(optionOf))
       for (const [key, value] of Object.entries({ ...target.options, ...values })) {
-        if (typeof value !== 'string' || !value.startsWith('.artifacts/') || written.has(key))
-          continue
-        if (outs.some(out => value === out || (out !== undefined && value.startsWith(`${out}/`))))
-          continue
-        faults.push(
-          `${target.place}: ${configuration}.${key} reads ${value}, which no target before it writes`,
-        )
+        if (typeof value !== 'string' || written.has(key)) continue
+        for (const path of value.split(',').filter(path => path.startsWith('.artifacts/'))) {
+          if (outs.some(out => out !== undefined && `${path}/`.startsWith(`${out}/`))) continue
+          faults.push(
+            `${target.place}: ${configuration}.${key} reads ${path}, which no target before it writes`,
+          )
+        }
       }
     }
     return faults
@@ -150,7 +157,7 @@ function sharedFaults(targets: readonly Target[]): string[] {
   const owners = new Map<string, string>()
   const faults: string[] = []
   for (const target of targets) {
-    for (const configuration of target.configurations.keys()) {
+    for (const [configuration] of runsOf(target)) {
       const out = outOf(target, configuration)
       if (out === undefined) continue
       const owner = owners.get(out)
@@ -168,6 +175,16 @@ const inputFaults = ({ place, json }: Target): string[] =>
     .filter(input => input.includes('datasets/raw'))
     .map(input => `${place}: input ${input} is a raw data folder; name its index instead`)
 
+/** Files of the repository that a command or a runtime input starts must be there. */
+function commandFaults(root: string, { place, json }: Target): string[] {
+  const inputs = Array.isArray(json.inputs) ? (json.inputs as unknown[]) : []
+  const commands = [json.command, ...inputs.map(input => (isValues(input) ? input.runtime : ''))]
+  const words = commands.flatMap(command => (typeof command === 'string' ? command.split(' ') : []))
+  return words
+    .filter(word => /^[\w-]+\/.*\.(ts|mjs|js)$/.test(word) && !existsSync(join(root, word)))
+    .map(word => `${place}: starts ${word}, which does not exist`)
+}
+
 /**
  * Holds the Nx targets of all packages together: the same configurations, resolvable order,
  * outputs of their own under `.artifacts/<configuration>/`, scalar options.
@@ -183,6 +200,7 @@ export function targetFaults(root: string): string[] {
     ...orderFaults(targets),
     ...sharedFaults(targets),
     ...targets.flatMap(inputFaults),
+    ...targets.flatMap(target => commandFaults(root, target)),
   ]
 }
 

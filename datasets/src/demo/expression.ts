@@ -62,12 +62,12 @@ const toExpression = (values: readonly number[]): Expression =>
  * and a twitch of every muscle, so that weak ones overlap with their neighbours.
  */
 export function drawExpression(label: number, random: Random): Expression {
-  const strength = label === 0 ? 0 : 0.5 + 0.6 * random.next()
+  const strength = label === 0 ? 0 : 0.75 + 0.4 * random.next()
   const other = prototypes[random.below(prototypes.length)]!
-  const share = 0.18 * random.next()
+  const share = 0.12 * random.next()
   return toExpression(
     prototypes[label]!.map(
-      (value, i) => strength * value + share * other[i]! + 0.08 * random.normal(),
+      (value, i) => strength * value + share * other[i]! + 0.06 * random.normal(),
     ),
   )
 }

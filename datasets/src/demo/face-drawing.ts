@@ -38,7 +38,7 @@ export function drawFace(
       ? `<path d="M${n(-half * 0.93)},8 C${n(-half * 0.85)},30 ${n(-24 * who.jaw)},64 0,64 C${n(24 * who.jaw)},64 ${n(half * 0.85)},30 ${n(half * 0.93)},8 C${n(half * 0.5)},22 ${n(-half * 0.5)},22 ${n(-half * 0.93)},8Z" fill="${rgb(who.hair)}"/>`
       : '',
     who.freckles ? drawFreckles(who, x, y) : '',
-    `<g transform="translate(${n(x)},${n(y)})">`,
+    `<g transform="translate(${n(x)},${n(y)}) scale(1.12)">`,
     drawEyes(who, expression, yaw, ink),
     drawNose(who, expression, yaw, ink),
     drawMouth(who, expression, ink),

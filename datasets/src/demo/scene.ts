@@ -34,9 +34,9 @@ export const drawNoise = (random: Random): Int8Array =>
 /** Places one face of class `label` in the middle of a square, turned and shifted a little. */
 export const placeFace = (label: number, sizePx: number, random: Random): PlacedFace => ({
   expression: drawExpression(label, random),
-  x: sizePx * (0.5 + 0.07 * random.normal()),
-  y: sizePx * (0.52 + 0.05 * random.normal()),
-  size: sizePx * (0.5 + 0.2 * random.next()),
+  x: sizePx * (0.5 + 0.025 * random.normal()),
+  y: sizePx * (0.52 + 0.02 * random.normal()),
+  size: sizePx * (0.66 + 0.12 * random.next()),
 })
 
 /**
@@ -55,7 +55,7 @@ export async function photograph(
     drawLight(width, height, random),
     '</svg>',
   ].join('')
-  const blurPx = random.next() < 0.4 ? 0.4 + (1.3 * random.next() * width) / 224 : 0
+  const blurPx = random.next() < 0.3 ? 0.4 + (1.3 * random.next() * width) / 224 : 0
   const drawn = sharp(Buffer.from(svg)).removeAlpha().toColourspace('srgb')
   const data = await (blurPx > 0 ? drawn.blur(blurPx) : drawn).raw().toBuffer()
   develop(data, noise, random)
@@ -66,8 +66,8 @@ export async function photograph(
 
 function drawHead(face: PlacedFace, style: DrawingStyle, random: Random): string {
   const who = drawIdentity(random)
-  const turn = 11 * random.normal()
-  const pose = { yaw: clamp(0.45 * random.normal()), pitch: clamp(0.35 * random.normal()) }
+  const turn = 5.5 * random.normal()
+  const pose = { yaw: clamp(0.3 * random.normal()), pitch: clamp(0.25 * random.normal()) }
   const scale = face.size / 100
   const stretch = 1 + 0.06 * random.normal()
   const place = `translate(${face.x.toFixed(2)},${face.y.toFixed(2)}) rotate(${turn.toFixed(2)}) scale(${scale.toFixed(4)},${(scale * stretch).toFixed(4)})`
@@ -104,17 +104,17 @@ function drawBackdrop(width: number, height: number, random: Random): string {
 function drawLight(width: number, height: number, random: Random): string {
   const angle = 2 * Math.PI * random.next()
   const [dx, dy] = [Math.cos(angle) / 2, Math.sin(angle) / 2]
-  const dark = (0.65 * random.next()).toFixed(2)
+  const dark = (0.4 * random.next()).toFixed(2)
   const ends = `x1="${(0.5 - dx).toFixed(3)}" y1="${(0.5 - dy).toFixed(3)}" x2="${(0.5 + dx).toFixed(3)}" y2="${(0.5 + dy).toFixed(3)}"`
   return `<defs><linearGradient id="l" ${ends}><stop offset="0" stop-color="#000" stop-opacity="${dark}"/><stop offset="0.7" stop-color="#000" stop-opacity="0"/></linearGradient></defs><rect width="${width}" height="${height}" fill="url(#l)"/>`
 }
 
 /** Exposure, contrast, colour cast and grain, in place on RGB bytes. */
 function develop(data: Uint8Array, noise: Int8Array, random: Random): void {
-  const contrast = 0.6 + 0.6 * random.next()
-  const exposure = 128 + 30 * random.normal()
+  const contrast = 0.75 + 0.4 * random.next()
+  const exposure = 128 + 16 * random.normal()
   const cast = [0, 1, 2].map(() => 1 + 0.09 * random.normal())
-  const grain = random.next() ** 2 * 1.4
+  const grain = random.next() ** 2 * 0.6
   const start = random.below(NOISE_LENGTH)
   const grey = random.next() < 0.12
   const curves = cast.map(tint =>

@@ -1,14 +1,16 @@
 // tap: test/mtcnn.test.ts covers src/mtcnn/*.ts
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { openRandom, uniforms } from '@deepfever/core'
 import { decodeSafetensors } from '@deepfever/formats'
+import { readPicture } from '@deepfever/media'
+import type { Picture } from '@deepfever/media'
 import { pNet, toOnnx } from '@deepfever/models'
 import { openSession } from '@deepfever/runtime'
 import t from 'tap'
 import { correct, regionOf, suppress, toSquares } from '../src/mtcnn/boxes.ts'
 import { extractFace, openDetector, resizeTriangle } from '../src/mtcnn/index.ts'
-import type { RgbImage } from '../src/mtcnn/index.ts'
 import { foldProposals } from '../src/mtcnn/proposal-network.ts'
 import { propose } from '../src/mtcnn/proposals.ts'
 import {
@@ -21,7 +23,7 @@ import {
 
 const weights = new URL('../assets/mtcnn.safetensors', import.meta.url)
 
-function noise(name: string, width: number, height: number): RgbImage {
+function noise(name: string, width: number, height: number): Picture {
   const random = openRandom(name)
   return {
     width,
@@ -30,7 +32,7 @@ function noise(name: string, width: number, height: number): RgbImage {
   }
 }
 
-const pixel = ({ data, width }: RgbImage, x: number, y: number, channel: number) =>
+const pixel = ({ data, width }: Picture, x: number, y: number, channel: number) =>
   data[(y * width + x) * 3 + channel]!
 
 t.test('the resize averages the windows of adaptive pooling, shrinking and enlarging', async t => {
@@ -195,6 +197,41 @@ t.test('tiny, flat and noisy pictures have no faces, and nothing fails', async t
     name: 'ShapeError',
     message: 'a picture of 30 x 30 has 3600 bytes, expected 2700 (RGB)',
   })
+  await detector.close()
+})
+
+t.test('faces of photographs lie where facenet-pytorch finds them', async t => {
+  const photos = new URL('../../../datasets/demo/photos/', import.meta.url)
+  const wanted = {
+    'astronaut.png': [181.051, 62.156, 267.747, 172.05, 205.011, 101.727, 246.763, 103.714],
+    'grace-hopper.jpg': [174.402, 119.555, 355.648, 340.457, 221.666, 192.206, 309.829, 186.13],
+  }
+  const detector = await openDetector()
+  const pictures: Picture[] = []
+  for (const [name, sides] of Object.entries(wanted)) {
+    const picture = await readPicture(fileURLToPath(new URL(name, photos)))
+    const faces = await detector.detect(picture)
+    t.equal(faces.length, 1, name)
+    const found = [...(faces[0]?.box ?? []), ...(faces[0]?.landmarks.subarray(0, 4) ?? [])]
+    t.ok(
+      sides.every((side, i) => Math.abs(side - found[i]!) < 0.1),
+      `${name}: ${found.join(' ')}`,
+    )
+    t.ok((faces[0]?.probability ?? 0) > 0.999)
+    pictures.push(picture)
+  }
+  // Two photographs side by side, the taller one last: the larger face comes first.
+  const wide = { width: 1024, height: 600, data: new Uint8Array(1024 * 600 * 3) }
+  pictures.forEach(({ width, height, data }, i) => {
+    for (let y = 0; y < height; y++) {
+      wide.data.set(data.subarray(y * width * 3, (y + 1) * width * 3), (y * 1024 + i * 512) * 3)
+    }
+  })
+  const both = await detector.detect(wide)
+  t.same(
+    both.map(({ box }) => (box[0]! < 512 ? 'astronaut' : 'hopper')),
+    ['hopper', 'astronaut'],
+  )
   await detector.close()
 })
 

@@ -1,5 +1,5 @@
-import { mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { StageError, type Log, type Work } from '@deepfever/core'
 import { damageOf, readManifest, stampsOf } from './artifact.ts'
 import { openJournal, type State } from './journal.ts'
@@ -24,10 +24,11 @@ export interface ArtifactWriter {
   readonly work: string
   /** Adds a row to the table's current shard. */
   append<C extends Columns>(table: Table<C>, row: RowOf<Table<C>>): Promise<void>
-  /** Adds a whole file. */
-  file(name: string, data: Uint8Array | string): Promise<void>
-  /** Adds every file below `folder`, which is moved; names are paths below it. */
-  adopt(folder: string): Promise<void>
+  /**
+   * Adds a whole file. `durable: false` spares the wait for the disk, for many small files that
+   * are quickly made again; what a crash leaves of them is noticed by its digest.
+   */
+  file(name: string, data: Uint8Array | string, how?: { durable: boolean }): Promise<void>
   /** Counts items that came out. */
   accept(count?: number): void
   /** Counts an item turned away, by a stable code; the first of each code is kept as example. */
@@ -178,22 +179,11 @@ export async function writeArtifact(
         shard.sizeBytes += sizeOf(row as Row)
         if (isFull(shard, LONG_ITEM)) await closeShard(table.name)
       },
-      async file(name, data) {
+      async file(name, data, { durable } = { durable: true }) {
         await mkdir(dirname(join(parts, name)), { recursive: true })
-        await writeDurably(join(parts, name), data)
+        await (durable ? writeDurably : writeFile)(join(parts, name), data)
         const sizeBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length
         state.files.push({ name, sizeBytes, sha256: sha256(data) })
-      },
-      async adopt(folder) {
-        const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-        const places = entries.filter(e => e.isFile()).map(e => join(e.parentPath, e.name))
-        for (const place of places.sort()) {
-          const name = relative(folder, place).replaceAll(sep, '/')
-          const data = await readFile(place)
-          await mkdir(dirname(join(parts, name)), { recursive: true })
-          await rename(place, join(parts, name))
-          state.files.push({ name, sizeBytes: data.length, sha256: sha256(data) })
-        }
       },
       accept(count = 1) {
         state.outputs += count

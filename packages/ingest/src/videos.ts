@@ -50,8 +50,8 @@ export const videos = defineStage({
         context.checkpoint()
         if (!write.isDone(clip.path)) {
           const place = join(raw.root, clip.path)
-          const duplicate = seen.has(clip.sha256)
-          if (duplicate) write.reject('duplicate_clip', clip.path)
+          if (clip.sizeBytes === 0) write.reject('empty_file', clip.path)
+          else if (seen.has(clip.sha256)) write.reject('duplicate_clip', clip.path)
           else await ingestClip(clip, place, { ffmpeg, sampling, threads, signal, write })
           await write.done(clip.path)
         }

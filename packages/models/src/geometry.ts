@@ -103,5 +103,5 @@ export function flatShape(shape: Shape): Shape {
 }
 
 /** Whether two shapes are equal; a size known only at run time equals any. */
-export const sameShape = (a: Shape, b: Shape): boolean =>
+const sameShape = (a: Shape, b: Shape): boolean =>
   a.length === b.length && a.every((n, i) => n === b[i] || Number.isNaN(n) || Number.isNaN(b[i]!))

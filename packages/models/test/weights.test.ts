@@ -1,4 +1,6 @@
-// tap: test/weights.test.ts covers src/import.ts src/export.ts src/formula-weights.ts src/tfjs-parameters.ts src/onnx.ts
+// tap: test/weights.test.ts covers src/checkpoint.ts src/specification.ts src/import.ts src/export.ts src/formula-weights.ts src/tfjs-parameters.ts src/onnx.ts
+import { silentLog } from '@deepfever/core'
+import { writeArtifact } from '@deepfever/formats'
 import type { StateDict, Tensor } from '@deepfever/formats'
 import { openBackend, openSession, tf } from '@deepfever/runtime'
 import t from 'tap'
@@ -7,6 +9,7 @@ import {
   STUDENT,
   TEACHER,
   WEIGHT_SOURCES,
+  describeNetwork,
   dropoutMask,
   exportModel,
   float32Tensor,
@@ -16,20 +19,25 @@ import {
   initialise,
   loadParameters,
   normalisePixels,
+  openCheckpoint,
   readParameters,
   studentNetwork,
   teacherNetwork,
   toOnnx,
+  toNetwork,
   uniformTensor,
+  writeCheckpoint,
 } from '../src/index.ts'
-import type { Network } from '../src/index.ts'
+import type { Network, NetworkSpecification } from '../src/index.ts'
 
-const student = studentNetwork({
+const specification: NetworkSpecification = {
+  kind: 'student',
   ...STUDENT,
   backbone: { kind: 'densenet', growth: 4, blocks: [1, 2], stem: 8, bottleneck: 2 },
   embedding: 6,
   size: 32,
-})
+}
+const student = toNetwork(specification)
 const teacher = teacherNetwork({
   ...TEACHER,
   trunk: { cut: 'repeat_2', width: 1 / 16, repeats: [1, 1, 0] },
@@ -230,4 +238,21 @@ t.test('a tiny teacher is the same on both engines', async t => {
   })
   const apart = wanted['fec']!.values.map((value, i) => Math.abs(value - found[i]!))
   t.ok(Math.max(...apart) < 1e-4, `${Math.max(...apart)} off`)
+})
+
+t.test('a checkpoint brings back network and weights, and says what it holds', async t => {
+  const out = `${t.testdir()}/student`
+  const state = formulaWeights(student, 'checkpoint.')
+  const work = { stage: 'train', behaviour: 1, identity: {}, inputs: [] }
+  await writeArtifact({ ...work, out, kind: 'checkpoint' }, silentLog, async write => {
+    await writeCheckpoint(write, specification, state)
+  })
+  const found = await openCheckpoint(out, 'student')
+  t.same(found.specification, specification)
+  t.equal(describeNetwork(found.network).digest, describeNetwork(student).digest)
+  for (const [name, tensor] of state) t.strictSame(found.state.get(name), tensor, name)
+  await t.rejects(openCheckpoint(out, 'teacher'), {
+    name: 'FormatError',
+    message: `${out}: found a student, wanted a teacher`,
+  })
 })

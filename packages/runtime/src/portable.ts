@@ -8,11 +8,12 @@ import { filterGradient, inputGradient } from './portable-convolution.ts'
 import { matrixProduct } from './portable-matmul.ts'
 import { maxPoolGradient } from './portable-pool.ts'
 import { slice, split } from './portable-slice.ts'
+import { columnReduction } from './portable-sum.ts'
 import { tf } from './tensorflow.ts'
 
 /**
  * Opens the WebAssembly backend with the kernels that training needs: the filter gradient, which
- * the package lacks, and faster input gradients, matrix products and slices, and a correct
+ * the package lacks, and faster input gradients, matrix products, sums and slices, and a correct
  * max-pool gradient. Opening it again
  * does nothing.
  *
@@ -51,6 +52,8 @@ function registerKernels(): void {
     matrixProduct(stock(tf.BatchMatMul)),
     slice(stock(tf.Slice)),
     split(stock(tf.SplitV)),
+    columnReduction(stock(tf.Sum)),
+    columnReduction(stock(tf.Mean)),
   ]
   for (const kernel of kernels) {
     // Registering over a kernel prints a warning.

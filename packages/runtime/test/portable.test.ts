@@ -1,4 +1,4 @@
-// tap: test/portable.test.ts covers src/portable.ts, src/portable-convolution.ts, src/portable-matmul.ts, src/portable-slice.ts, src/portable-pool.ts, src/backend.ts
+// tap: test/portable.test.ts covers src/portable.ts, src/portable-convolution.ts, src/portable-matmul.ts, src/portable-slice.ts, src/portable-pool.ts, src/portable-sum.ts, src/backend.ts
 import { uniforms } from '@deepfever/core'
 import '@tensorflow/tfjs-backend-cpu'
 import t from 'tap'
@@ -137,6 +137,26 @@ t.test('matrix products and their gradients agree with the cpu backend', async t
   }
 })
 
+t.test('a matrix may be the right operand in several shapes', async t => {
+  const inputs = [
+    [2, 6],
+    [2, 3],
+    [2, 4],
+  ]
+  const found = await deviation((x, a, b) => {
+    const narrow = tf.reshape(x!, [3, 4])
+    const wide = tf.reshape(x!, [4, 3])
+    return [
+      tf.matMul(a!, narrow),
+      tf.matMul(b!, wide),
+      tf.matMul(a!, wide, false, true),
+      tf.matMul(tf.ones([1, 12]), tf.reshape(x!, [12, 1])),
+      tf.matMul(tf.ones([2, 1]), tf.reshape(x!, [12, 1]), false, true),
+    ]
+  }, inputs)
+  t.ok(Math.max(...found) < 1e-5, `deviations ${found}`)
+})
+
 t.test('the other gradients of the networks agree with the cpu backend', async t => {
   const image = [2, 8, 7, 3]
   const cases: Record<string, (x: tf.Tensor) => tf.Tensor> = {
@@ -148,6 +168,10 @@ t.test('the other gradients of the networks agree with the cpu backend', async t
     relu6: x => tf.relu6(tf.mul(x, 9)),
     prelu: x => tf.prelu(x, tf.tensor([0.1, 0.2, 0.3])),
     mean: x => tf.mean(x, [1, 2]),
+    'sum of columns': x => tf.sum(x, [0, 1, 2]),
+    'sum of columns, kept': x => tf.sum(x, [2, 0, 1], true),
+    'mean of columns': x => tf.mean(x, [0, 1, 2]),
+    'sum of everything': x => tf.sum(x),
     moments: x => tf.moments(x, [0, 1, 2]).variance,
     'log softmax': x => tf.logSoftmax(tf.reshape(x, [-1, 3])),
     concat: x => tf.concat([x, tf.square(x)], 3),

@@ -2,7 +2,6 @@ import { ShapeError } from '@deepfever/core'
 import type { StateDict, Tensor } from '@deepfever/formats'
 import {
   describeNetwork,
-  dropoutMask,
   float32Tensor,
   floatsOf,
   fromTfjsLayout,
@@ -18,20 +17,20 @@ import type { StepInputs, StepProgram, StepState, Tensors } from './step.ts'
 
 /** A batch as plain numbers. Rows: three a triplet, then labelled faces, then faces with neither. */
 export interface TrainingBatch {
-  /** normalised, [rows, height, width, 3] of the network's size */
+  /** normalised, [rows, size, size, 3] */
   readonly images: Float32Array
-  /** rows of each data set, in order; read where each is a batch-norm batch of its own */
-  readonly parts?: readonly number[]
+  /** side of the square images in pixels */
+  readonly size: number
   /** which image of each triplet differs, 0..2 */
-  readonly odd: Int32Array
+  readonly odd: readonly number[]
   /** of each triplet */
-  readonly margins: Float32Array
+  readonly margin: readonly number[]
   /** class number of each labelled face */
-  readonly labels: Int32Array
+  readonly labels: readonly number[]
   /** teachers' vectors, [rows, width]; only distillation reads them */
-  readonly targets?: Float32Array | undefined
-  /** uniform in [0, 1), [rows, embedding]: kept where >= the dropout rate; absent: no dropout */
-  readonly dropout?: Float32Array | undefined
+  readonly targets?: Float32Array
+  /** dropout's factors, 0 or 1 / (1 - rate), [rows, embedding]; no dropout when absent */
+  readonly mask?: Float32Array
 }
 
 /** What one step reports. */
@@ -58,11 +57,7 @@ export interface Trainer {
 }
 
 /** What a trainer computes and starts from. */
-export interface TrainerOptions extends Omit<StepProgram, 'parts'> {
-  /** one batch-norm batch a step, or one a data set */
-  readonly batchNormBatches: 'joint' | 'per-dataset'
-  /** rate in [0, 1) */
-  readonly dropout: number
+export interface TrainerOptions extends StepProgram {
   readonly weights: StateDict
   /** momentum of an interrupted run; zero when absent */
   readonly velocity?: StateDict
@@ -73,22 +68,16 @@ export interface TrainerOptions extends Omit<StepProgram, 'parts'> {
  *
  * @throws ShapeError when a weight is missing or has another shape
  */
-export function openTrainer(options: TrainerOptions): Trainer {
-  const { network, dropout, batchNormBatches } = options
+export function openTrainer({ weights, velocity, ...program }: TrainerOptions): Trainer {
+  const { network } = program
   let state: StepState = {
-    parameters: Object.fromEntries(loadParameters(network, options.weights)),
-    velocity: loadVelocity(network, options.velocity),
+    parameters: Object.fromEntries(loadParameters(network, weights)),
+    velocity: loadVelocity(network, velocity),
   }
-  const programOf = ({ parts }: TrainingBatch): StepProgram =>
-    batchNormBatches === 'joint' || parts === undefined
-      ? options
-      : { ...options, parts: parts.filter(rows => rows > 0) }
-
   return {
     async step(batch, learningRate, wanted = []) {
       const outputs = tf.tidy(() => {
-        const inputs = toInputs(network, batch, dropout, learningRate)
-        const step = trainingStep(programOf(batch), state, inputs)
+        const step = trainingStep(program, state, toInputs(network, batch, learningRate))
         const gradients = Object.fromEntries(wanted.map(name => [name, step.gradients[name]!]))
         return { losses: step.losses, total: step.total, gradients, state: step.state }
       })
@@ -111,28 +100,24 @@ export function openTrainer(options: TrainerOptions): Trainer {
   }
 }
 
-function toInputs(
-  network: Network,
-  batch: TrainingBatch,
-  rate: number,
-  learningRate: number,
-): StepInputs {
-  const [channels, height, width] = network.input as [number, number, number]
-  const rows = batch.images.length / (channels * height * width)
+function toInputs(network: Network, batch: TrainingBatch, learningRate: number): StepInputs {
+  const { images, size, targets, mask } = batch
+  const rows = images.length / (3 * size * size)
   if (!Number.isInteger(rows))
     throw new ShapeError(
-      `${network.name}: ${batch.images.length} image values are not whole images of ${height} x ${width} x ${channels}`,
-      { found: batch.images.length, wanted: network.input },
+      `${network.name}: ${images.length} image values are not whole images of ${size} x ${size} x 3`,
+      { found: images.length, wanted: 3 * size * size },
     )
-  const odd = tf.cast(tf.oneHot(tf.tensor1d(batch.odd, 'int32'), 3), 'float32') as tf.Tensor2D
+  // Not one-hot as float32: the portable backend writes integers into it.
+  const odd = tf.cast(tf.oneHot(tf.tensor1d([...batch.odd], 'int32'), 3), 'float32') as tf.Tensor2D
   return {
-    images: tf.tensor4d(batch.images, [rows, height, width, channels]),
+    images: tf.tensor4d(images, [rows, size, size, 3]),
     odd,
-    margin: tf.tensor1d(batch.margins, 'float32'),
-    labels: tf.tensor1d(batch.labels, 'int32'),
+    margin: tf.tensor1d([...batch.margin], 'float32'),
+    labels: tf.tensor1d([...batch.labels], 'int32'),
     learningRate: tf.scalar(learningRate),
-    ...(batch.targets && { targets: rowsOf(batch.targets, rows) }),
-    ...(batch.dropout && rate > 0 && { mask: rowsOf(dropoutMask(batch.dropout, rate), rows) }),
+    ...(targets && { targets: rowsOf(targets, rows) }),
+    ...(mask && { mask: rowsOf(mask, rows) }),
   }
 }
 

@@ -2,7 +2,7 @@
 import { uniforms } from '@deepfever/core'
 import type { StateDict } from '@deepfever/formats'
 import { crossEntropyLoss, rkdAngleLoss, rkdDistanceLoss, tripletLoss } from '@deepfever/losses'
-import { STUDENT, formulaWeights, studentNetwork } from '@deepfever/models'
+import { STUDENT, dropoutMask, formulaWeights, studentNetwork } from '@deepfever/models'
 import { openBackend, tf } from '@deepfever/runtime'
 import t from 'tap'
 
@@ -27,21 +27,22 @@ const losses = [
   rkdAngleLoss({ head: 'distill', weight: 50 }),
 ]
 const floats = (name: string, count: number) => Float32Array.from(uniforms(name, count))
-const batch: TrainingBatch = {
+const batch: TrainingBatch & { targets: Float32Array } = {
   images: floats('images', ROWS * SIZE * SIZE * 3),
-  parts: [6, 3, 3],
-  odd: Int32Array.of(2, 0),
-  margins: Float32Array.of(0.1, 0.2),
-  labels: Int32Array.of(3, 0, 1),
+  size: SIZE,
+  odd: [2, 0],
+  margin: [0.1, 0.2],
+  labels: [3, 0, 1],
   targets: floats('targets', ROWS * 12),
-  dropout: floats('dropout', ROWS * 16).map(u => (u + 1) / 2),
+  mask: dropoutMask(
+    floats('dropout', ROWS * 16).map(u => (u + 1) / 2),
+    0.2,
+  ),
 }
 const options: TrainerOptions = {
   network,
   losses,
   momentum: 0.9,
-  batchNormBatches: 'joint',
-  dropout: 0.2,
   weights: formulaWeights(network, 'student.'),
 }
 
@@ -88,10 +89,9 @@ t.test('weights and momentum carry a run on', async t => {
 
 t.test('batch-norm batches: joint or one a data set', async t => {
   const joint = await train({}, 1)
-  const separate = await train({ batchNormBatches: 'per-dataset' }, 1)
+  const separate = await train({ parts: [6, 3, 3] }, 1)
   t.not(separate.totals[0], joint.totals[0])
-  // By hand: the stem convolution's output has zero mean over no part; running means move by 0.1
-  // of each part's mean in turn, so after three parts 0.729 of the start is left.
+  // Running means move towards each part's mean in turn.
   const name = 'backbone.features.norm0.running_mean'
   const start = valuesOf(options.weights, name)
   const partMeans = await Promise.all(
@@ -103,10 +103,11 @@ t.test('batch-norm batches: joint or one a data set', async t => {
       const pixels = SIZE * SIZE * 3
       const part: TrainingBatch = {
         images: batch.images.slice(from! * pixels, (from! + rows!) * pixels),
-        odd: Int32Array.of(),
-        margins: Float32Array.of(),
-        labels: Int32Array.of(),
-        targets: batch.targets!.slice(from! * 12, (from! + rows!) * 12),
+        size: SIZE,
+        odd: [],
+        margin: [],
+        labels: [],
+        targets: batch.targets.slice(from! * 12, (from! + rows!) * 12),
       }
       const trainer = openTrainer({ ...options, losses: losses.slice(2) })
       await trainer.step(part, 0)
@@ -182,11 +183,15 @@ t.test('a head that no loss reads stays as it was', async t => {
 })
 
 t.test('what does not fit is named', async t => {
-  const run = (changes: Partial<TrainerOptions>, other: Partial<TrainingBatch>) => {
+  const run = async (changes: Partial<TrainerOptions>, other: Partial<TrainingBatch>) => {
     const trainer = openTrainer({ ...options, ...changes })
-    return trainer.step({ ...batch, ...other }, 0.1).finally(() => trainer.close())
+    try {
+      return await trainer.step({ ...batch, ...other }, 0.1)
+    } finally {
+      trainer.close()
+    }
   }
-  await t.rejects(run({}, { labels: new Int32Array(7) }), {
+  await t.rejects(run({}, { labels: [0, 0, 0, 0, 0, 0, 0] }), {
     name: 'ShapeError',
     message: 'training step: 12 images, expected at least 13 for 2 triplets and 7 labels',
   })

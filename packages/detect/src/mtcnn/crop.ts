@@ -1,5 +1,6 @@
 import { ShapeError } from '@deepfever/core'
-import type { Region, RgbImage } from './pyramid.ts'
+import type { Picture } from '@deepfever/media'
+import type { Region } from './pyramid.ts'
 
 /** Side of a stored face crop, in pixels. */
 export const CROP_SIZE = 140
@@ -14,7 +15,7 @@ const PRECISION = 22
  * @param box x1, y1, x2, y2 in pixels
  * @throws ShapeError when no pixel of the box lies in the picture
  */
-export function extractFace(image: RgbImage, box: ArrayLike<number>, size = CROP_SIZE): RgbImage {
+export function extractFace(image: Picture, box: ArrayLike<number>, size = CROP_SIZE): Picture {
   const region = {
     left: Math.trunc(Math.max(box[0]!, 0)),
     top: Math.trunc(Math.max(box[1]!, 0)),
@@ -35,11 +36,11 @@ export function extractFace(image: RgbImage, box: ArrayLike<number>, size = CROP
  * passes, first across, both rounded to 8 bits, weights in 22-bit fixed point).
  */
 export function resizeTriangle(
-  { data, width: stride }: RgbImage,
+  { data, width: stride }: Picture,
   { left, top, right, bottom }: Region,
   width: number,
   height: number,
-): RgbImage {
+): Picture {
   const across = weightsOf(right - left, width)
   const down = weightsOf(bottom - top, height)
   const rows = bottom - top

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { UsageError } from '@deepfever/core'
 import { decodeSafetensors } from '@deepfever/formats'
 import type { StateDict } from '@deepfever/formats'
+import type { Picture } from '@deepfever/media'
 import { oNet, rNet, toOnnx } from '@deepfever/models'
 import { openSession } from '@deepfever/runtime'
 import type { OnnxSession } from '@deepfever/runtime'
@@ -10,7 +11,7 @@ import type { Candidates } from './boxes.ts'
 import { foldProposals } from './proposal-network.ts'
 import { propose } from './proposals.ts'
 import { averageRegion, scalesOf, toIntegral } from './pyramid.ts'
-import type { IntegralImage, RgbImage } from './pyramid.ts'
+import type { IntegralImage } from './pyramid.ts'
 
 /** One face: `box` x1, y1, x2, y2 and `landmarks` five x, y pairs, in pixels of the picture. */
 export interface Detection {
@@ -34,7 +35,7 @@ export interface DetectorOptions {
 /** An open detector; one picture at a time. */
 export interface Detector {
   /** The faces of a picture, largest box first. */
-  detect(image: RgbImage): Promise<Detection[]>
+  detect(image: Picture): Promise<Detection[]>
   close(): Promise<void>
 }
 

@@ -1,11 +1,5 @@
 import { ShapeError } from '@deepfever/core'
-
-/** A picture: RGB, 8 bits, row by row. */
-export interface RgbImage {
-  readonly data: Uint8Array
-  readonly width: number
-  readonly height: number
-}
+import type { Picture } from '@deepfever/media'
 
 /** A rectangle of a picture, in pixels; the far edges are outside. */
 export interface Region {
@@ -29,7 +23,7 @@ export interface IntegralImage {
 }
 
 /** Sums `image` into `buffer` when it is large enough, into a new one otherwise. */
-export function toIntegral(image: RgbImage, buffer?: Int32Array): IntegralImage {
+export function toIntegral(image: Picture, buffer?: Int32Array): IntegralImage {
   const { data, width, height } = image
   if (data.length !== width * height * 3 || width < 1 || height < 1) {
     throw new ShapeError(

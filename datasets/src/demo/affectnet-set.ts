@@ -1,0 +1,74 @@
+import { mapOrdered, openRandom } from '@deepfever/core'
+import { encodeNpy } from '@deepfever/formats'
+import type { DemoFile } from './demo-file.ts'
+import { expressionNames } from './expression.ts'
+import { photograph, placeFace } from './scene.ts'
+
+const SIZE_PX = 160
+const WIDTH = 4
+
+/** Valence and arousal of each expression at full strength, rows as `expressionNames`. */
+const feelings: readonly (readonly [number, number])[] = [
+  [0, 0],
+  [0.75, 0.2],
+  [-0.65, -0.3],
+  [0.1, 0.75],
+  [-0.3, 0.8],
+  [-0.7, 0.4],
+  [-0.5, 0.65],
+  [-0.55, 0.35],
+]
+
+interface Item {
+  readonly folder: string
+  readonly id: number
+  readonly label: number
+}
+
+/**
+ * Drawn faces in the layout of AffectNet's newer release: `train_set` and `val_set` with
+ * `images/<id>.jpg` and `annotations/<id>_{exp,val,aro}.npy`, 0-d text as in the release. The
+ * landmark files are left out. All eight classes are equally frequent.
+ */
+export async function* drawAffectNet(
+  seed: number,
+  { train, val }: { readonly train: number; readonly val: number },
+  noise: Int8Array,
+): AsyncGenerator<DemoFile> {
+  const classes = expressionNames.length
+  const items = [
+    ...Array.from({ length: train }, (_, i) => ({
+      folder: 'train_set',
+      id: i,
+      label: i % classes,
+    })),
+    ...Array.from({ length: val }, (_, i) => ({
+      ...{ folder: 'val_set', id: train + i, label: i % classes },
+    })),
+  ]
+  for await (const files of mapOrdered(items, WIDTH, item => drawItem(seed, item, noise)))
+    yield* files
+}
+
+async function drawItem(
+  seed: number,
+  { folder, id, label }: Item,
+  noise: Int8Array,
+): Promise<DemoFile[]> {
+  const random = openRandom(`${seed}/affectnet/${folder}/${id}`)
+  const faces = [placeFace(label, SIZE_PX, random)]
+  const picture = { width: SIZE_PX, height: SIZE_PX, faces, style: 'paint' as const }
+  const bytes = await photograph(picture, noise, random)
+  const [valence, arousal] = feelings[label]!.map(mean => {
+    const value = mean * (0.6 + 0.4 * random.next()) + 0.05 * random.normal()
+    return Math.max(-1, Math.min(1, value)).toFixed(4)
+  })
+  const note = (kind: string, value: string): DemoFile => ({
+    path: `affectnet/${folder}/annotations/${id}_${kind}.npy`,
+    bytes: encodeNpy({ shape: [], values: [value] }),
+  })
+  return [
+    { path: `affectnet/${folder}/images/${id}.jpg`, bytes },
+    ...[note('exp', String(label)), note('val', valence!), note('aro', arousal!)],
+  ]
+}

@@ -1,0 +1,22 @@
+/** A picture of a labelled corpus, as its reader found it. */
+export interface LabelledPicture {
+  /** unique in the corpus, the same wherever the data lies */
+  readonly id: string
+  /** below the source folder */
+  readonly path: string
+  /** the face as the corpus gives it, x1, y1, x2, y2 in pixels or, with `relative`, in 0..1 */
+  readonly box?: readonly [number, number, number, number]
+  readonly relative?: boolean
+  /** class of the corpus's card */
+  readonly label: number
+  readonly split: 'train' | 'val' | 'test'
+}
+
+/** An entry of a corpus that cannot be used, by a stable code. */
+export interface ReadReject {
+  readonly id: string
+  readonly code: string
+}
+
+/** What a reader gives, entry by entry. */
+export type Reading = { readonly picture: LabelledPicture } | { readonly reject: ReadReject }
