@@ -21,7 +21,11 @@ const COLUMNS_2017 = 9
 export async function* readAffectNet(source: Source): AsyncGenerator<Reading> {
   const annotations = source.files.filter(file => ANNOTATION.test(file.path))
   const lists = source.files.filter(file => LIST.test(file.path))
-  if (annotations.length > 0) yield* readNewer(source, annotations.map(file => file.path))
+  if (annotations.length > 0)
+    yield* readNewer(
+      source,
+      annotations.map(file => file.path),
+    )
   else if (lists.length > 0) for (const { path } of lists) yield* read2017(source, path)
   else
     throw new StageError(
@@ -34,7 +38,9 @@ export async function* readAffectNet(source: Source): AsyncGenerator<Reading> {
 /** One number from a 0-d array: whole, float, or text as the release has it. */
 async function readLabel(place: string): Promise<number> {
   const { values } = decodeNpy(await readFile(place), place)
-  const label = values.length === 1 ? Number(values[0]) : NaN
+  // Number('') is 0, a class.
+  const text = values.length === 1 ? String(values[0]).trim() : ''
+  const label = text === '' ? NaN : Number(text)
   if (Number.isInteger(label) && label >= 0 && label <= 10) return label
   throw new FormatError(`${place}: found ${String(values[0])}, wanted one label 0 to 10`, { place })
 }
@@ -70,9 +76,12 @@ async function* read2017(source: Source, list: string): AsyncGenerator<Reading> 
       continue
     }
     const label = /^\d+$/.test(row[6]!) ? Number(row[6]) : NaN
-    const [x, y, width, height] = row.slice(1, 5).map(cell => (cell === 'NULL' ? NaN : Number(cell)))
+    const [x, y, width, height] = row
+      .slice(1, 5)
+      .map(cell => (cell === 'NULL' ? NaN : Number(cell)))
     const path =
-      present.get(`${images}Manually_Annotated_Images/${row[0]}`) ?? present.get(`${images}${row[0]}`)
+      present.get(`${images}Manually_Annotated_Images/${row[0]}`) ??
+      present.get(`${images}${row[0]}`)
     if (!(label >= 0 && label <= 10)) yield { reject: { id, code: 'bad_annotation' } }
     else if (label >= CLASSES) yield { reject: { id, code: 'no_expression' } }
     else if (path === undefined) yield { reject: { id, code: 'missing_picture' } }

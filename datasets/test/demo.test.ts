@@ -87,8 +87,8 @@ t.test('FEC: rows of six votes and more, weak ones among them, splits apart', as
     }
     if (split === 'train') {
       const cells = lines[0]!.split(',')
-      t.equal(cells[0], cells[5], 'one photograph, two boxes')
-      t.not(cells[1], cells[6])
+      t.equal(new Set([cells[0], cells[5], cells[10]]).size, 2, 'one photograph, two boxes')
+      t.equal(new Set([cells[1], cells[6], cells[11]]).size, 3)
     }
   }
   t.equal(long, 3)

@@ -17,10 +17,10 @@ export interface DemoSizes {
 
 /** Enough for a tiny network to learn something; drawn in seconds. */
 export const smokeSizes: DemoSizes = {
-  affectnetTrain: 640,
+  affectnetTrain: 720,
   affectnetVal: 160,
   rafdbTrain: 420,
-  rafdbTest: 210,
+  rafdbTest: 420,
   fecPhotos: 200,
   fecTrain: 400,
   fecTest: 100,

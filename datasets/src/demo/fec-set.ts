@@ -32,7 +32,8 @@ interface Photo {
  * Drawn photographs and triplets in the layout of Google's FEC: two header-less CSV files and
  * `images/<last part of the URL>`. Six simulated annotators vote by expression distance, so some
  * rows agree weakly; every twentieth row has eight votes, and the first row shows two faces of
- * one photograph. Test photographs are never in a training row.
+ * one photograph. Rows of one, two and three
+ * classes take turns. Test photographs are never in a training row.
  */
 export async function* drawFec(
   seed: number,
@@ -99,22 +100,31 @@ function drawRow(photos: readonly Photo[], row: number, random: Random): string 
   return `${fields.join(',')}\n`
 }
 
-/** Three different faces; mostly triplets that are not too close to call. */
+/**
+ * Three different faces of `1 + row % 3` classes, where the photographs allow it; mostly triplets
+ * that are not too close to call.
+ */
 function pickFaces(photos: readonly Photo[], row: number, random: Random): PhotoFace[] {
   const all = photos.flatMap(photo => photo.faces)
-  const pair = photos.find(photo => photo.faces.length > 1)
+  const pair = row === 0 ? photos.find(photo => photo.faces.length > 1) : undefined
   for (;;) {
-    const faces = row === 0 && pair ? [...pair.faces] : []
+    const faces = pair ? [...pair.faces] : [pickFrom(all, random)]
     while (faces.length < 3) {
-      const face = all[random.below(all.length)]!
-      if (!faces.includes(face)) faces.push(face)
+      const others = all.filter(face => !faces.includes(face))
+      // The second face is of the first one's class in rows of one and two, the third in rows of one.
+      const alike = row % 3 <= 2 - faces.length
+      const fitting = others.filter(face => faces.some(f => f.label === face.label) === alike)
+      faces.push(pickFrom(fitting.length > 0 ? fitting : others, random))
     }
+    random.shuffle(faces)
     const [a, b, c] = faces.map(face => face.expression) as [Expression, Expression, Expression]
     const apart = [expressionDistance(a, b), expressionDistance(a, c), expressionDistance(b, c)]
     const [closest, next] = apart.sort((d, e) => d - e) as [number, number]
-    if (row === 0 || next - closest > 0.3 || random.next() < 0.25) return faces
+    if (next - closest > 0.3 || random.next() < 0.25) return faces
   }
 }
+
+const pickFrom = <T>(items: readonly T[], random: Random): T => items[random.below(items.length)]!
 
 function pickWeighted(weights: readonly number[], random: Random): number {
   let left = random.next() * weights.reduce((sum, weight) => sum + weight, 0)

@@ -3,7 +3,7 @@ import type { DemoFile } from './demo-file.ts'
 import { photograph, placeFace } from './scene.ts'
 
 /** RAF-DB's aligned pictures are 100 x 100. */
-const SIZE_PX = 100
+const PICTURE = { width: 100, height: 100 }
 const WIDTH = 4
 
 /** AffectNet's label of each RAF-DB label 1 to 7; contempt is not in RAF-DB. */
@@ -30,8 +30,8 @@ export async function* drawRafDb(
   }
   yield* mapOrdered(items, WIDTH, async ({ name, label }) => {
     const random = openRandom(`${seed}/rafdb/${name}`)
-    const faces = [placeFace(drawnLabels[label - 1]!, SIZE_PX, random)]
-    const picture = { width: SIZE_PX, height: SIZE_PX, faces, style: 'ink' as const }
+    const faces = [placeFace(drawnLabels[label - 1]!, PICTURE, random)]
+    const picture = { ...PICTURE, faces, style: 'ink' as const }
     const bytes = await photograph(picture, noise, random)
     return { path: `rafdb/Image/aligned/${name}_aligned.jpg`, bytes }
   })

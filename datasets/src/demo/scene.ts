@@ -31,12 +31,16 @@ export const drawNoise = (random: Random): Int8Array =>
     Math.max(-127, Math.min(127, Math.round(16 * random.normal()))),
   )
 
-/** Places one face of class `label` in the middle of a square, turned and shifted a little. */
-export const placeFace = (label: number, sizePx: number, random: Random): PlacedFace => ({
+/** Places one face of class `label` in the middle of a picture that it fills, shifted a little. */
+export const placeFace = (
+  label: number,
+  { width, height }: { readonly width: number; readonly height: number },
+  random: Random,
+): PlacedFace => ({
   expression: drawExpression(label, random),
-  x: sizePx * (0.5 + 0.025 * random.normal()),
-  y: sizePx * (0.52 + 0.02 * random.normal()),
-  size: sizePx * (0.66 + 0.12 * random.next()),
+  x: width * (0.5 + 0.02 * random.normal()),
+  y: height * (0.52 + 0.015 * random.normal()),
+  size: Math.min(width, height) * (0.86 + 0.08 * random.next()),
 })
 
 /**
@@ -55,7 +59,7 @@ export async function photograph(
     drawLight(width, height, random),
     '</svg>',
   ].join('')
-  const blurPx = random.next() < 0.3 ? 0.4 + (1.3 * random.next() * width) / 224 : 0
+  const blurPx = random.next() < 0.2 ? 0.4 + (0.8 * random.next() * width) / 224 : 0
   const drawn = sharp(Buffer.from(svg)).removeAlpha().toColourspace('srgb')
   const data = await (blurPx > 0 ? drawn.blur(blurPx) : drawn).raw().toBuffer()
   develop(data, noise, random)
@@ -66,8 +70,8 @@ export async function photograph(
 
 function drawHead(face: PlacedFace, style: DrawingStyle, random: Random): string {
   const who = drawIdentity(random)
-  const turn = 5.5 * random.normal()
-  const pose = { yaw: clamp(0.3 * random.normal()), pitch: clamp(0.25 * random.normal()) }
+  const turn = 4 * random.normal()
+  const pose = { yaw: clamp(0.2 * random.normal()), pitch: clamp(0.15 * random.normal()) }
   const scale = face.size / 100
   const stretch = 1 + 0.06 * random.normal()
   const place = `translate(${face.x.toFixed(2)},${face.y.toFixed(2)}) rotate(${turn.toFixed(2)}) scale(${scale.toFixed(4)},${(scale * stretch).toFixed(4)})`
@@ -89,7 +93,7 @@ function drawBackdrop(width: number, height: number, random: Random): string {
   const hue = random.below(360)
   const light = 20 + random.below(65)
   const ground = `<linearGradient id="g" x1="0" y1="0" x2="${random.next().toFixed(2)}" y2="1"><stop offset="0" stop-color="${hsl(hue, 35, light)}"/><stop offset="1" stop-color="${hsl((hue + random.below(90)) % 360, 35, Math.max(8, light - 25))}"/></linearGradient>`
-  const shapes = Array.from({ length: random.below(7) }, () => {
+  const shapes = Array.from({ length: random.below(5) }, () => {
     const [x, y] = [random.next() * width, random.next() * height]
     const [w, h] = [(0.1 + 0.4 * random.next()) * width, (0.1 + 0.5 * random.next()) * height]
     const fill = `fill="${hsl(random.below(360), 30, 15 + random.below(70))}" fill-opacity="${(0.3 + 0.6 * random.next()).toFixed(2)}"`
@@ -113,8 +117,8 @@ function drawLight(width: number, height: number, random: Random): string {
 function develop(data: Uint8Array, noise: Int8Array, random: Random): void {
   const contrast = 0.75 + 0.4 * random.next()
   const exposure = 128 + 16 * random.normal()
-  const cast = [0, 1, 2].map(() => 1 + 0.09 * random.normal())
-  const grain = random.next() ** 2 * 0.6
+  const cast = [0, 1, 2].map(() => 1 + 0.05 * random.normal())
+  const grain = random.next() ** 2 * 0.4
   const start = random.below(NOISE_LENGTH)
   const grey = random.next() < 0.12
   const curves = cast.map(tint =>

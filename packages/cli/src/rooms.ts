@@ -8,6 +8,7 @@ export interface Room {
 /** Rooms by their first word on the command line; each is loaded only when it is asked for. */
 export const rooms: Readonly<Record<string, () => Promise<Room>>> = {
   datasets: () => import('@deepfever/datasets'),
+  models: () => import('@deepfever/models'),
   ingest: () => import('@deepfever/ingest'),
   detect: () => import('@deepfever/detect'),
   targets: () => import('@deepfever/targets'),

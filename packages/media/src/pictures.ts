@@ -122,6 +122,16 @@ export async function resizePicture(
   return { width, height, data: asBytes(await resized.raw().toBuffer()) }
 }
 
+/**
+ * Decodes a stored face crop at the side that a network wants; one of another side is resized with
+ * a triangle filter, as crops are cut.
+ */
+export async function decodeCrop(bytes: Uint8Array, side: number): Promise<Picture> {
+  const picture = await decodePicture(bytes)
+  const fits = picture.width === side && picture.height === side
+  return fits ? picture : resizePicture(picture, side, side, 'linear')
+}
+
 /** The picture with left and right exchanged, in memory of its own. */
 export function mirror({ width, height, data }: Picture): Picture {
   const mirrored = new Uint8Array(data.length)

@@ -36,17 +36,17 @@ export async function writeCheckpoint(
 /**
  * Opens a checkpoint artifact.
  *
- * @param kind what the caller needs
+ * @param kind what the caller needs; any where it is left out
  * @throws FormatError when it is another kind of network; ShapeError when weights do not fit it
  */
 export async function openCheckpoint(
   path: string,
-  kind: NetworkSpecification['kind'],
+  kind?: NetworkSpecification['kind'],
 ): Promise<Checkpoint> {
   const artifact = await openArtifact(path, 'checkpoint')
   const json = Buffer.from(await artifact.file(NETWORK_FILE)).toString()
   const specification = JSON.parse(json) as NetworkSpecification
-  if (specification.kind !== kind)
+  if (kind !== undefined && specification.kind !== kind)
     throw new FormatError(`${path}: found a ${specification.kind}, wanted a ${kind}`, {
       path,
       found: specification.kind,

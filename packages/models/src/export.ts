@@ -24,6 +24,8 @@ export interface ModelContract {
   readonly labels: readonly string[]
   /** digest of the network's definition */
   readonly architecture: string
+  /** digest of the checkpoint artifact that the weights come from */
+  readonly checkpoint?: string
   /** terms of the model and of what it was trained on */
   readonly licence: readonly string[]
 }
@@ -32,6 +34,7 @@ export interface ModelContract {
 export interface ModelExport {
   readonly labels: readonly string[]
   readonly licence: readonly string[]
+  readonly checkpoint?: string
   /** `uint8` with channels last is how decoded images lie in memory */
   readonly type?: 'uint8' | 'float32'
   readonly layout?: 'nchw' | 'nhwc'
@@ -52,7 +55,7 @@ const MEANINGS = {
 export function exportModel(
   network: Network,
   state: StateDict,
-  { labels, licence, type = 'uint8', layout = 'nhwc' }: ModelExport,
+  { labels, licence, checkpoint, type = 'uint8', layout = 'nhwc' }: ModelExport,
 ): { onnx: Uint8Array; contract: ModelContract } {
   const published = publishedForm(network)
   const { outputs, digest } = describeNetwork(published)
@@ -80,6 +83,7 @@ export function exportModel(
     ),
     labels,
     architecture: digest,
+    ...(checkpoint !== undefined && { checkpoint }),
     licence,
   }
   const metadata = { contract: JSON.stringify(contract) }

@@ -25,11 +25,12 @@ export const matrixProduct = (stock: tf.KernelConfig): tf.KernelConfig => ({
       const count = tf.util.sizeFromShape(batches[0]!)
       if (count !== 1) {
         const right = transposeB ? transposed(b) : b
+        // Not unstack: the package's kernel for it copies the whole tensor for every entry.
         const [lefts, rights] = [left, right].map(x =>
-          tf.unstack(tf.reshape(x, [count, ...x.shape.slice(-2)])),
+          tf.split(tf.reshape(x, [count, ...x.shape.slice(-2)]), count),
         )
         const products = lefts!.map((entry, i) => tf.matMul(entry, rights![i]!))
-        const product = tf.stack(products)
+        const product = tf.concat(products, 0)
         return tf.reshape(product, [...batches[0]!, ...product.shape.slice(-2)])
       }
       const right = copied(b)

@@ -5,6 +5,7 @@ import { StageError, messageOf } from '@deepfever/core'
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm'
 
 import { filterGradient, inputGradient } from './portable-convolution.ts'
+import { depthwiseFilterGradient, depthwiseInputGradient } from './portable-depthwise.ts'
 import { matrixProduct } from './portable-matmul.ts'
 import { maxPoolGradient } from './portable-pool.ts'
 import { slice, split } from './portable-slice.ts'
@@ -12,7 +13,7 @@ import { columnReduction } from './portable-sum.ts'
 import { tf } from './tensorflow.ts'
 
 /**
- * Opens the WebAssembly backend with the kernels that training needs: the filter gradient, which
+ * Opens the WebAssembly backend with the kernels that training needs: filter gradients, which
  * the package lacks, and faster input gradients, matrix products, sums and slices, and a correct
  * max-pool gradient. Opening it again
  * does nothing.
@@ -48,6 +49,8 @@ function registerKernels(): void {
   const kernels = [
     filterGradient,
     inputGradient,
+    depthwiseFilterGradient,
+    depthwiseInputGradient,
     maxPoolGradient,
     matrixProduct(stock(tf.BatchMatMul)),
     slice(stock(tf.Slice)),

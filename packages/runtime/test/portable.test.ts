@@ -1,4 +1,4 @@
-// tap: test/portable.test.ts covers src/portable.ts, src/portable-convolution.ts, src/portable-matmul.ts, src/portable-slice.ts, src/portable-pool.ts, src/portable-sum.ts, src/backend.ts
+// tap: test/portable.test.ts covers src/portable.ts, src/portable-convolution.ts, src/portable-matmul.ts, src/portable-slice.ts, src/portable-pool.ts, src/portable-sum.ts, src/portable-depthwise.ts, src/backend.ts
 import { uniforms } from '@deepfever/core'
 import '@tensorflow/tfjs-backend-cpu'
 import t from 'tap'
@@ -114,6 +114,30 @@ t.test('convolution gradients agree with the cpu backend', async t => {
     const found = await deviation(gradients(convolve as () => tf.Tensor), [x, filter])
     t.ok(Math.max(...found) < 1e-5, `${name}: input ${found[0]}, filter ${found[1]}`)
   }
+})
+
+t.test('depthwise convolution gradients agree with the cpu backend', async t => {
+  for (const [stride, pad] of [
+    [1, 'same'],
+    [2, 'same'],
+    [2, 'valid'],
+  ] as const) {
+    const convolve = (a: tf.Tensor, b: tf.Tensor) =>
+      tf.depthwiseConv2d(a as tf.Tensor4D, b as tf.Tensor4D, stride, pad)
+    const shapes = [
+      [2, 8, 7, 5],
+      [3, 3, 5, 1],
+    ]
+    const found = await deviation(gradients(convolve as () => tf.Tensor), shapes)
+    t.ok(Math.max(...found) < 1e-5, `stride ${stride}, ${pad}: ${found}`)
+  }
+  await tf.setBackend('wasm')
+  const two = (x: tf.Tensor) =>
+    tf.depthwiseConv2d(x as tf.Tensor4D, tf.ones([3, 3, 2, 2]), 1, 'same')
+  t.throws(() => tf.grad(two)(tf.ones([1, 4, 4, 2])), {
+    name: 'ShapeError',
+    message: /2 outputs a channel, expected 1/,
+  })
 })
 
 t.test('matrix products and their gradients agree with the cpu backend', async t => {

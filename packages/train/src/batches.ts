@@ -1,5 +1,5 @@
-import { openRandom, ShapeError, UsageError } from '@deepfever/core'
-import { decodePicture, mirror } from '@deepfever/media'
+import { openRandom, UsageError } from '@deepfever/core'
+import { decodeCrop, mirror } from '@deepfever/media'
 import { dropoutMask, toNetwork } from '@deepfever/models'
 import type { Crop, CropTriplet, TargetOf } from './crops.ts'
 import type { Experiment } from './experiment.ts'
@@ -60,13 +60,8 @@ export function openBatches(
     const pixels = 3 * size * size
     const images = new Float32Array(crops.length * pixels)
     await Promise.all(
-      crops.map(async ({ jpeg, faceId }, row) => {
-        const decoded = await decodePicture(jpeg)
-        if (decoded.width !== size || decoded.height !== size)
-          throw new ShapeError(
-            `${faceId}: the crop is ${decoded.width} x ${decoded.height}, the network wants ${size}`,
-            { faceId, found: decoded.width, wanted: size },
-          )
+      crops.map(async ({ jpeg }, row) => {
+        const decoded = await decodeCrop(jpeg, size)
         const { data: rgb } = flips[row] ? mirror(decoded) : decoded
         for (let i = 0, at = row * pixels; i < pixels; i++, at++)
           images[at] = (rgb[i]! - normalisation.mean[i % 3]!) / normalisation.std[i % 3]!

@@ -1,0 +1,203 @@
+// tap: test/readers.test.ts covers src/affectnet.ts, src/fec.ts, src/rafdb.ts, src/csv.ts, src/raw-index.ts, src/source.ts
+import { symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { silentLog } from '@deepfever/core'
+import {
+  decodeIndex,
+  digestOf,
+  encodeIndex,
+  indexFolder,
+  mergeVotes,
+  openSource,
+  readAffectNet,
+  readFec,
+  readRafDb,
+} from '@deepfever/datasets'
+import type { Corpus, Reading, Source } from '@deepfever/datasets'
+import { encodeNpy } from '@deepfever/formats'
+import { readCsv } from '../src/csv.ts'
+
+const open = (source: string, corpus: Corpus): Promise<Source> =>
+  openSource({ source, index: '', corpus }, silentLog)
+const collect = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+const short = (reading: Reading): string =>
+  'picture' in reading
+    ? `${reading.picture.id} ${reading.picture.label} ${reading.picture.split}`
+    : `${reading.reject.id} ${reading.reject.code}`
+const npy = (values: string[] | Int32Array) => Buffer.from(encodeNpy({ shape: [], values }))
+
+t.test("AffectNet's newer release: labels as text or numbers, the rest with a code", async t => {
+  const root = t.testdir({
+    train_set: {
+      images: { '1.jpg': 'x', '2.jpg': 'x', '3.jpg': 'x', '4.jpg': 'x', '6.jpg': 'x' },
+      annotations: {
+        '1_exp.npy': npy(['3']),
+        '2_exp.npy': npy(Int32Array.of(7)),
+        '3_exp.npy': npy(['10']),
+        '4_exp.npy': npy(['']),
+        '5_exp.npy': npy(['0']),
+        '6_exp.npy': 'no array',
+      },
+    },
+    val_set: { images: { '9.jpg': 'x' }, annotations: { '9_exp.npy': npy(['0']) } },
+  })
+  t.same((await collect(readAffectNet(await open(root, 'affectnet')))).map(short), [
+    'affectnet:train/1 3 train',
+    'affectnet:train/2 7 train',
+    'affectnet:train/3 no_expression',
+    'affectnet:train/4 bad_annotation',
+    'affectnet:train/5 missing_picture',
+    'affectnet:train/6 bad_annotation',
+    'affectnet:val/9 0 val',
+  ])
+})
+
+t.test("AffectNet's 2017 release: with and without a header, NULL boxes refused", async t => {
+  const head =
+    'subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n'
+  const root = t.testdir({
+    Manually_Annotated_file_lists: {
+      'training.csv': `${head}1/a.jpg,5,6,10,20,1;2,1,0.5,0.1\n1/b.jpg,NULL,NULL,NULL,NULL,NULL,0,-2,-2\n1/c.jpg,5,6,10,20,1;2,9,-2,-2\n`,
+      'validation.csv': '1/a.jpg,5,6,10,20,1;2,6,0.5,0.1\n',
+    },
+    Manually_Annotated: {
+      Manually_Annotated_Images: { 1: { 'a.jpg': 'x', 'b.jpg': 'x', 'c.jpg': 'x' } },
+    },
+  })
+  const readings = await collect(readAffectNet(await open(root, 'affectnet')))
+  t.same(readings.map(short), [
+    'affectnet:1/a.jpg 1 train',
+    'affectnet:1/b.jpg bad_box',
+    'affectnet:1/c.jpg no_expression',
+    'affectnet:1/a.jpg 6 val',
+  ])
+  t.match(readings[0], { picture: { box: [5, 6, 15, 26] } })
+})
+
+t.test('RAF-DB: labels from 0, a list without a last newline', async t => {
+  const root = t.testdir({
+    EmoLabel: {
+      'list_patition_label.txt':
+        'train_00001.jpg 5\ntrain_00002.jpg 9\ntest_0001.jpg 1\ntest_0002.jpg 7',
+    },
+    Image: { aligned: { 'train_00001_aligned.jpg': 'x', 'test_0002_aligned.jpg': 'x' } },
+  })
+  t.same((await collect(readRafDb(await open(root, 'rafdb')))).map(short), [
+    'rafdb:train_00001 4 train',
+    'rafdb:train_00002 bad_annotation',
+    'rafdb:test_0001 missing_picture',
+    'rafdb:test_0002 6 test',
+  ])
+})
+
+t.test(
+  'FEC: two thirds of all votes, however many; one photograph with two boxes is two faces',
+  async t => {
+    t.same(mergeVotes([1, 1, 1, 1, 2, 3]), { odd: 0, votesFor: 4, votesTotal: 6 })
+    t.equal(mergeVotes([1, 1, 1, 2, 2, 3]), undefined)
+    t.equal(mergeVotes([2, 2, 2, 2, 1, 1, 3, 3]), undefined)
+    t.same(mergeVotes([2, 2, 2, 2, 2, 2, 1, 3]), { odd: 1, votesFor: 6, votesTotal: 8 })
+    const a = '"http://photos.example/1/a.jpg",0.1,0.4,0.2,0.6'
+    const a2 = '"http://photos.example/1/a.jpg",0.5,0.9,0.2,0.6'
+    const b = '"http://photos.example/1/b.jpg",0.1,0.4,0.2,0.6'
+    const gone = '"http://photos.example/1/gone.jpg",0.1,0.4,0.2,0.6'
+    const votes = (...answers: number[]) => answers.map((v, i) => `42${i},${v}`).join(',')
+    const root = t.testdir({
+      FEC_dataset: {
+        'faceexp-comparison-data-train-public.csv': [
+          `${a},${a2},${b},TWO_CLASS_TRIPLET,${votes(3, 3, 3, 3, 3, 3)}`,
+          `${a},${b},${a2},ONE_CLASS_TRIPLET,${votes(1, 2, 3, 1, 2, 3)}`,
+          `${a},${b},${gone},ONE_CLASS_TRIPLET,${votes(1, 1, 1, 1, 1, 1, 2, 2)}`,
+          `${a},${b},ONE_CLASS_TRIPLET,${votes(1)}`,
+          '',
+        ].join('\n'),
+      },
+      images: { 'a.jpg': 'x', 'b.jpg': 'x' },
+    })
+    const { readings, triplets, rejects } = await readFec(await open(root, 'fec'))
+    t.equal(readings.filter(reading => 'picture' in reading).length, 3)
+    t.match(readings[0], { picture: { box: [0.1, 0.2, 0.4, 0.6], relative: true, label: -1 } })
+    t.match(triplets, [{ id: 'fec:train-1', odd: 2, votesFor: 6, votesTotal: 6, split: 'train' }])
+    t.equal(triplets.length, 1)
+    t.same(rejects, [
+      { id: 'fec:train-2', code: 'weak_agreement' },
+      { id: 'fec:train-3', code: 'missing_picture' },
+      { id: 'fec:train-4', code: 'bad_row' },
+    ])
+  },
+)
+
+t.test('a folder that is not the corpus says what is missing', async t => {
+  const root = t.testdir({ 'other.txt': 'x' })
+  const none = { name: 'StageError' }
+  await t.rejects(collect(readAffectNet(await open(root, 'affectnet'))), {
+    ...none,
+    message: /no AffectNet here/,
+  })
+  await t.rejects(collect(readRafDb(await open(root, 'rafdb'))), {
+    ...none,
+    message: /no RAF-DB here/,
+  })
+  await t.rejects(readFec(await open(root, 'fec')), { ...none, message: /no FEC here/ })
+  await t.rejects(open(join(root, 'none'), 'fec'), { ...none, message: /no such folder/ })
+})
+
+t.test('a CSV that cannot be read or is badly quoted is a FormatError with its path', async t => {
+  const root = t.testdir({ 'bad.csv': '"a\nb,c\n' })
+  for (const name of ['none.csv', 'bad.csv']) {
+    const wanted = { name: 'FormatError', message: new RegExp(name) }
+    await t.rejects(collect(readCsv(join(root, name))), wanted)
+  }
+})
+
+t.test(
+  'an index is sorted, survives its file, and a time alone never changes its digest',
+  async t => {
+    const root = t.testdir({ 'b.txt': 'two', a: { 'z.txt': 'one', 'y.txt': '' } })
+    const first = await indexFolder(root, [], silentLog)
+    t.same(
+      first.files.map(file => [file.path, file.sizeBytes]),
+      [
+        ['a/y.txt', 0],
+        ['a/z.txt', 3],
+        ['b.txt', 3],
+      ],
+    )
+    t.same(decodeIndex(Buffer.from(encodeIndex(first.files)), 'index.json'), first.files)
+    await utimes(join(root, 'b.txt'), 1, 1)
+    const touched = await indexFolder(root, first.files, silentLog)
+    t.equal(digestOf(touched.files), digestOf(first.files))
+    await writeFile(join(root, 'b.txt'), 'six')
+    const changed = await indexFolder(root, touched.files, silentLog)
+    t.not(digestOf(changed.files), digestOf(first.files))
+  },
+)
+
+t.test(
+  'what did not change is not read again; links are followed inside the folder only',
+  async t => {
+    const root = t.testdir({ raw: { 'a.txt': 'one' }, 'secret.txt': 'x' })
+    const raw = join(root, 'raw')
+    await symlink(join(raw, 'a.txt'), join(raw, 'inside.txt'))
+    await symlink(join(root, 'secret.txt'), join(raw, 'outside.txt'))
+    await symlink('nowhere', join(raw, 'broken.txt'))
+    const first = await indexFolder(raw, [], silentLog)
+    t.same(
+      first.files.map(file => file.path),
+      ['a.txt', 'inside.txt'],
+    )
+    t.same(first.refused, ['broken.txt', 'outside.txt'])
+    // A false digest in the earlier index shows through only where the bytes are not read.
+    const forged = first.files.map(file => ({ ...file, sha256: 'kept' }))
+    const again = await indexFolder(raw, forged, silentLog)
+    t.same(
+      again.files.map(file => file.sha256),
+      ['kept', 'kept'],
+    )
+  },
+)
