@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FormatError, StageError, mapOrdered } from '@deepfever/core'
-import { decodeNpy } from '@deepfever/formats'
-import { readCsv } from './csv.ts'
+import { decodeNpy, readCsv } from '@deepfever/formats'
 import type { Reading } from './labelled.ts'
 import type { Source } from './source.ts'
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { basename, join } from 'node:path'
 import { StageError } from '@deepfever/core'
+import { readCsv } from '@deepfever/formats'
 import type { LabelledPicture, ReadReject, Reading } from './labelled.ts'
 import type { Source } from './source.ts'
-import { readCsv } from './csv.ts'
 
 const LIST = /^(?:.*\/)?faceexp-comparison-data-(train|test)-public\.csv$/
 const KINDS = ['ONE_CLASS_TRIPLET', 'TWO_CLASS_TRIPLET', 'THREE_CLASS_TRIPLET']

@@ -1,4 +1,4 @@
-// tap: test/readers.test.ts covers src/affectnet.ts, src/fec.ts, src/rafdb.ts, src/csv.ts, src/raw-index.ts, src/source.ts
+// tap: test/readers.test.ts covers src/affectnet.ts, src/fec.ts, src/rafdb.ts, src/raw-index.ts, src/source.ts
 import { symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -16,7 +16,7 @@ import {
 } from '@deepfever/datasets'
 import type { Corpus, Reading, Source } from '@deepfever/datasets'
 import { encodeNpy } from '@deepfever/formats'
-import { readCsv } from '../src/csv.ts'
+import { readCsv } from '@deepfever/formats'
 
 const open = (source: string, corpus: Corpus): Promise<Source> =>
   openSource({ source, index: '', corpus }, silentLog)

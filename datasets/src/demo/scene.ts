@@ -1,5 +1,5 @@
 import type { Random } from '@deepfever/core'
-import sharp from 'sharp'
+import { encodeJpeg, renderSvg } from '@deepfever/media'
 import { drawExpression } from './expression.ts'
 import type { Expression } from './expression.ts'
 import { drawFace } from './face-drawing.ts'
@@ -60,12 +60,9 @@ export async function photograph(
     '</svg>',
   ].join('')
   const blurPx = random.next() < 0.2 ? 0.4 + (0.8 * random.next() * width) / 224 : 0
-  const drawn = sharp(Buffer.from(svg)).removeAlpha().toColourspace('srgb')
-  const data = await (blurPx > 0 ? drawn.blur(blurPx) : drawn).raw().toBuffer()
-  develop(data, noise, random)
-  return sharp(data, { raw: { width, height, channels: 3 } })
-    .jpeg({ quality: 60 + random.below(36), chromaSubsampling: '4:2:0' })
-    .toBuffer()
+  const picture = await renderSvg(svg, blurPx)
+  develop(picture.data, noise, random)
+  return encodeJpeg(picture, 60 + random.below(36))
 }
 
 function drawHead(face: PlacedFace, style: DrawingStyle, random: Random): string {

@@ -1,7 +1,6 @@
 import { commonOptions, defineStage, integer, number, path } from '@deepfever/core'
-import { faces, frames, openArtifact, writeArtifact } from '@deepfever/formats'
-import { codeOf } from '@deepfever/media'
-import { cutCrop, findFaces, passes, rejectionOf } from './face-finder.ts'
+import { faces, frames, openArtifact, writeArtifact, type Frame } from '@deepfever/formats'
+import { findFaces } from './face-finder.ts'
 
 /** Options of every detecting stage. */
 export const detectOptions = {
@@ -36,29 +35,23 @@ export const facesStage = defineStage({
       async function* waiting() {
         for await (const frame of source.rows(frames)) if (!write.isDone(frame.frameId)) yield frame
       }
-      for await (const { item: frame, result } of findFaces(waiting(), f => f.image, {
-        workers,
-        detect: true,
-      })) {
+      const { probability, minFace } = options
+      const jobOf = ({ image }: Frame) => ({ bytes: image, gate: { probability, minFace } })
+      const found = findFaces(waiting(), jobOf, { workers, detect: true })
+      for await (const { item: frame, answer } of found) {
         checkpoint()
-        if ('error' in result) write.reject(codeOf(result.error), frame.frameId)
+        if ('rejected' in answer) write.reject(answer.rejected, frame.frameId)
         else {
-          const kept = result.detections.filter(found => passes(found, options))
-          for (const [rank, { box, landmarks, probability }] of kept.entries())
+          for (const [rank, face] of answer.faces.entries())
             await write.append(faces, {
               faceId: `${frame.frameId}#${rank}`,
               frameId: frame.frameId,
               source: frame.clipName,
-              box,
-              landmarks,
-              probability,
-              cropKind: 'detected',
               label: -1,
               split: '',
-              crop: await cutCrop(result.picture, box),
+              ...face,
             })
-          if (kept.length > 0) write.accept()
-          else write.reject(rejectionOf(result.detections, options), frame.frameId)
+          write.accept()
         }
         await write.done(frame.frameId)
         bar.advance()

@@ -15,10 +15,8 @@ import {
   type Source,
 } from '@deepfever/datasets'
 import { faces, triplets, writeArtifact, type ArtifactWriter } from '@deepfever/formats'
-import { codeOf, type Picture } from '@deepfever/media'
-import { cutCrop, findFaces, overlapOf, passes } from './face-finder.ts'
+import { findFaces } from './face-finder.ts'
 import { detectOptions } from './faces-stage.ts'
-import type { Detection } from './mtcnn/index.ts'
 
 const labelledOptions = {
   ...detectOptions,
@@ -30,38 +28,11 @@ const labelledOptions = {
 } as const
 type LabelledOptions = Values<typeof labelledOptions>
 
-/** Least overlap at which a detection is taken to be the corpus's own box. */
-const SAME_FACE = 0.3
-
 /** What a corpus brings: its pictures, and for FEC the triplets and what was turned away. */
 interface Corpora {
   readonly readings: AsyncIterable<Reading> | Iterable<Reading>
   readonly triplets: readonly FecTriplet[]
   readonly rejects: readonly ReadReject[]
-}
-
-/** The given box in pixels; without one, the whole picture. */
-const givenBox = ({ box, relative }: LabelledPicture, { width, height }: Picture): Float32Array =>
-  !box
-    ? Float32Array.of(0, 0, width, height)
-    : relative
-      ? Float32Array.of(box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-      : Float32Array.from(box)
-
-/** The detection meant by the corpus: most overlap with its box, or the largest without one. */
-function detectionFor(
-  item: LabelledPicture,
-  picture: Picture,
-  detections: readonly Detection[],
-  gate: LabelledOptions,
-): Detection | undefined {
-  const passing = detections.filter(found => passes(found, gate))
-  if (!item.box) return passing[0]
-  const box = givenBox(item, picture)
-  const [best] = passing
-    .map(found => ({ found, overlap: overlapOf(found.box, box) }))
-    .sort((a, b) => b.overlap - a.overlap)
-  return best && best.overlap >= SAME_FACE ? best.found : undefined
 }
 
 async function writeFaces(
@@ -83,25 +54,23 @@ async function writeFaces(
       }
     }
   }
-  const load = (item: LabelledPicture) => readFile(join(source.root, item.path))
-  for await (const { item, result } of findFaces(pictures(), load, options)) {
+  const { probability, minFace } = options
+  const jobOf = async (item: LabelledPicture) => ({
+    bytes: await readFile(join(source.root, item.path)),
+    gate: { probability, minFace },
+    meant: { box: item.box, relative: item.relative },
+  })
+  for await (const { item, answer } of findFaces(pictures(), jobOf, options)) {
     checkpoint()
-    if ('error' in result) write.reject(codeOf(result.error), item.path)
+    if ('rejected' in answer) write.reject(answer.rejected, item.path)
     else {
-      const { picture, detections } = result
-      const found = detectionFor(item, picture, detections, options)
-      const box = found?.box ?? givenBox(item, picture)
       await write.append(faces, {
         faceId: `${item.id}#0`,
         frameId: item.id,
         source: item.path,
-        box,
-        landmarks: found?.landmarks ?? new Float32Array(10),
-        probability: found?.probability ?? 0,
-        cropKind: found ? 'detected' : 'given',
         label: item.label,
         split: item.split,
-        crop: await cutCrop(picture, box),
+        ...answer.faces[0]!,
       })
       kept.add(item.id)
       write.accept()

@@ -123,6 +123,20 @@ export async function resizePicture(
 }
 
 /**
+ * Draws an SVG of the program's own making as RGB. Files of others are never read as SVG: it may
+ * name other files.
+ *
+ * @param blurPx standard deviation of a blur over the drawing; 0 for none
+ */
+export async function renderSvg(svg: string, blurPx = 0): Promise<Picture> {
+  const drawn = sharp(Buffer.from(svg)).removeAlpha().toColourspace('srgb')
+  const { data, info } = await (blurPx > 0 ? drawn.blur(blurPx) : drawn)
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  return { width: info.width, height: info.height, data: asBytes(data) }
+}
+
+/**
  * Decodes a stored face crop at the side that a network wants; one of another side is resized with
  * a triangle filter, as crops are cut.
  */

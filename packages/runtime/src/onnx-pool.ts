@@ -1,121 +1,100 @@
 import { Worker } from 'node:worker_threads'
-import { DeepFeverError, ShapeError, StageError, messageOf, type ErrorFields } from '@deepfever/core'
-import type { OnnxInput, OnnxOutput, OnnxSession } from './onnx-session.ts'
-
-/** What a thread does with a job; a module given as `work` exports one `openWork` that makes it. */
-export type Work<Job, Answer> = (job: Job) => Promise<Answer>
-
-/** Makes a thread's work of its sessions, one a model, each of one thread. */
-export type OpenWork<Job, Answer> = (
-  sessions: Readonly<Record<string, OnnxSession>>,
-) => Work<Job, Answer>
-
-/** One run of one model. */
-export interface ModelRun {
-  readonly model: string
-  readonly inputs: Readonly<Record<string, OnnxInput>>
-}
+import { DeepFeverError, ShapeError, StageError, messageOf } from '@deepfever/core'
+import { openLane, type Lane, type LaneStart, type ModelRun } from './onnx-lane.ts'
+import type { OnnxOutput } from './onnx-session.ts'
+import type { ThreadAnswer } from './onnx-thread.ts'
 
 /** Threads that each hold the same models. */
 export interface OnnxPool<Job, Answer> {
-  /** Does a job on the next free thread; the job and its answer are copied between threads. */
+  /** Does a job on the next free thread; job and answer are copied between threads. */
   run(job: Job): Promise<Answer>
-  /** Ends the threads; jobs under way are given up. */
+  /** Ends the threads; jobs under way fail. */
   close(): Promise<void>
 }
 
 /** How many threads, and what they do. */
 export interface PoolOptions {
-  /** most threads; a result never depends on it */
+  /** most threads; no result depends on it */
   readonly workers: number
-  /** jobs that must have come for each further thread, so that few jobs start few threads */
-  readonly jobsAThread?: number
-  /** a module with `openWork`; without one a job is a `ModelRun` */
+  /** jobs that justify a thread: so many are done by the calling one before the first starts */
+  readonly jobsAThread: number
+  /** a module with an `OpenWork` named `openWork`; without one a job is a `ModelRun` */
   readonly work?: URL
 }
 
-/** The first message to a thread. */
-export interface ThreadStart {
-  readonly models: Readonly<Record<string, Uint8Array>>
-  readonly work: string
-}
-
-/** What a thread answers to a job. */
-export type ThreadAnswer =
-  | { readonly answer: unknown }
-  | { readonly error: { readonly name: string; readonly message: string; fields: ErrorFields } }
-
 interface Waiting {
   readonly job: unknown
-  readonly resolve: (answer: never) => void
+  readonly resolve: (answer: unknown) => void
   readonly reject: (error: Error) => void
 }
 
 /**
- * Opens threads that run ONNX models, started when jobs come. A session computes in the thread that
- * calls it, so several sessions of one thread never overlap; threads do.
+ * Opens ONNX models for many jobs. A session computes in the thread that calls it, so sessions of
+ * one thread never overlap; those of several threads do.
  */
 export function openPool(
-  models: ThreadStart['models'],
+  models: LaneStart['models'],
   options: PoolOptions & { readonly work?: never },
 ): OnnxPool<ModelRun, Readonly<Record<string, OnnxOutput>>>
 export function openPool<Job, Answer>(
-  models: ThreadStart['models'],
+  models: LaneStart['models'],
   options: PoolOptions & { readonly work: URL },
 ): OnnxPool<Job, Answer>
 export function openPool(
-  models: ThreadStart['models'],
-  { workers, jobsAThread = 1, work = new URL('model-run.ts', import.meta.url) }: PoolOptions,
+  models: LaneStart['models'],
+  { workers, jobsAThread, work }: PoolOptions,
 ): OnnxPool<unknown, unknown> {
+  const start: LaneStart = { models, work: work?.href }
   const threads: Worker[] = []
   const idle: Worker[] = []
   const queue: Waiting[] = []
   const busy = new Map<Worker, Waiting>()
+  let here: Promise<Lane> | undefined
   let jobs = 0
   let failure: Error | undefined
 
-  const give = (thread: Worker) => {
+  const giveNext = (thread: Worker) => {
     const next = queue.shift()
-    if (next) {
-      busy.set(thread, next)
-      thread.postMessage(next.job)
-    } else idle.push(thread)
+    if (!next) return void idle.push(thread)
+    busy.set(thread, next)
+    thread.postMessage(next.job)
   }
   const fail = (error: Error) => {
     failure ??= error
     for (const { reject } of [...busy.values(), ...queue.splice(0)]) reject(failure)
     busy.clear()
   }
-  const start = () => {
+  const startThread = () => {
     const thread = new Worker(new URL('onnx-thread.mjs', import.meta.url), { execArgv: [] })
     threads.push(thread)
     thread.on('message', (message: ThreadAnswer) => {
-      const { resolve, reject } = busy.get(thread)!
+      const waiting = busy.get(thread)
       busy.delete(thread)
-      give(thread)
-      if ('error' in message) reject(toError(message.error))
-      else resolve(message.answer as never)
+      giveNext(thread)
+      if ('error' in message) waiting?.reject(toError(message.error))
+      else waiting?.resolve(message.answer)
     })
     thread.on('error', thrown => fail(threadError(messageOf(thrown))))
     thread.on('exit', code => fail(threadError(`it ended with status ${code}`)))
-    thread.postMessage({ models, work: work.href } satisfies ThreadStart)
-    give(thread)
+    thread.postMessage(start)
+    giveNext(thread)
   }
 
   return {
     run(job) {
       if (failure) return Promise.reject(failure)
+      if (++jobs <= jobsAThread) return (here ??= openLane(start)).then(lane => lane.run(job))
       return new Promise((resolve, reject) => {
         queue.push({ job, resolve, reject })
-        jobs++
         const free = idle.pop()
-        if (free) give(free)
-        else if (threads.length < workers && jobs > threads.length * jobsAThread) start()
+        if (free) giveNext(free)
+        else if (threads.length < Math.min(workers, jobs / jobsAThread - 1)) startThread()
       })
     },
     async close() {
       fail(new StageError('the pool of threads is closed'))
       await Promise.all(threads.map(thread => thread.terminate()))
+      await here?.then(lane => lane.close())
     },
   }
 }
@@ -123,6 +102,8 @@ export function openPool(
 const threadError = (reason: string) =>
   new StageError(`a thread of the pool failed: ${reason}; run again with fewer workers`, { reason })
 
-function toError({ name, message, fields }: { name: string; message: string; fields: ErrorFields }) {
-  return name === 'ShapeError' ? new ShapeError(message, fields) : new DeepFeverError(message, fields)
+function toError({ name, message, fields }: Extract<ThreadAnswer, { error: unknown }>['error']) {
+  return name === 'ShapeError'
+    ? new ShapeError(message, fields)
+    : new DeepFeverError(message, fields)
 }

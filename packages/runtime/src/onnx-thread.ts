@@ -1,34 +1,31 @@
-import { once } from 'node:events'
 import type { MessagePort } from 'node:worker_threads'
-import { DeepFeverError, messageOf } from '@deepfever/core'
-import type { OpenWork, ThreadAnswer, ThreadStart } from './onnx-pool.ts'
-import { openSession, type OnnxSession } from './onnx-session.ts'
+import { DeepFeverError, messageOf, type ErrorFields } from '@deepfever/core'
+import { openLane, type Lane, type LaneStart } from './onnx-lane.ts'
 
-/** The life of a pool's thread: opens the models of the first message, then answers job by job. */
-export async function serve(port: MessagePort): Promise<void> {
-  const waiting: unknown[] = []
-  const early = (job: unknown) => void waiting.push(job)
-  const [{ models, work }] = (await once(port, 'message')) as [ThreadStart]
-  port.on('message', early)
-  const sessions: Record<string, OnnxSession> = {}
-  for (const [name, bytes] of Object.entries(models))
-    sessions[name] = await openSession(bytes, { threads: 1 })
-  const { openWork } = (await import(work)) as { openWork: OpenWork<unknown, unknown> }
-  const run = openWork(sessions)
-  const answer = async (job: unknown) => port.postMessage(await answerOf(run(job)))
-  port.off('message', early)
-  port.on('message', (job: unknown) => void answer(job))
-  for (const job of waiting) await answer(job)
+/** What a thread answers to a job. */
+export type ThreadAnswer =
+  | { readonly answer: unknown }
+  | { readonly error: { readonly name: string; readonly message: string; fields: ErrorFields } }
+
+/** The life of a pool's thread: the first message opens a lane, every other is a job. */
+export function serve(port: MessagePort): void {
+  let lane: Promise<Lane> | undefined
+  port.on('message', (message: unknown) => {
+    if (lane) void answerOf(lane, message).then(answer => port.postMessage(answer))
+    else lane = openLane(message as LaneStart)
+  })
 }
 
-const answerOf = (running: Promise<unknown>): Promise<ThreadAnswer> =>
-  running.then(
-    answer => ({ answer }),
-    (thrown: unknown) => ({
-      error: {
-        name: thrown instanceof Error ? thrown.name : '',
-        message: messageOf(thrown),
-        fields: thrown instanceof DeepFeverError ? thrown.fields : {},
-      },
-    }),
-  )
+const answerOf = (lane: Promise<Lane>, job: unknown): Promise<ThreadAnswer> =>
+  lane
+    .then(({ run }) => run(job))
+    .then(
+      answer => ({ answer }),
+      (thrown: unknown) => ({
+        error: {
+          name: thrown instanceof Error ? thrown.name : '',
+          message: messageOf(thrown),
+          fields: thrown instanceof DeepFeverError ? thrown.fields : {},
+        },
+      }),
+    )

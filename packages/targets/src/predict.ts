@@ -1,4 +1,4 @@
-import { StageError, commonOptions, defineStage, integer, mapOrdered, path } from '@deepfever/core'
+import { commonOptions, defineStage, integer, mapOrdered, path } from '@deepfever/core'
 import {
   faces,
   openArtifact,
@@ -7,9 +7,9 @@ import {
   type Artifact,
   type Face,
 } from '@deepfever/formats'
-import { decodePicture, mirror } from '@deepfever/media'
+import { decodeCrop, mirror, type Picture } from '@deepfever/media'
 import { openCheckpoint, toOnnx, type Checkpoint } from '@deepfever/models'
-import { openSession } from '@deepfever/runtime'
+import { openPool } from '@deepfever/runtime'
 import { layoutOf, putBlock, type TargetBlock } from './target-layout.ts'
 
 /**
@@ -18,26 +18,40 @@ import { layoutOf, putBlock, type TargetBlock } from './target-layout.ts'
  */
 const BLOCK = 32
 
-/** Evaluates one teacher on RGB pixels, channels last; one vector a head, row by row. */
-async function openTeacher(teacher: Checkpoint, threads: number) {
-  const bytes = toOnnx(teacher.network, teacher.state, {
+/** Runs of a teacher that justify a thread of their own: its start costs half a second. */
+const RUNS_A_THREAD = 8
+
+/** One block of faces, and its name in the journal. */
+interface Block {
+  readonly item: string
+  readonly faces: readonly Face[]
+}
+
+/** Teachers on RGB pixels, channels last, by digest; one vector a head, row by row. */
+function openTeachers(teachers: readonly Checkpoint[], workers: number) {
+  const form = {
     input: 'pixels',
     type: 'uint8',
     layout: 'nhwc',
     outputs: ['fec', 'affectnet'],
-  })
-  return openSession<'fec' | 'affectnet'>(bytes, { threads })
+  } as const
+  const models = teachers.map(
+    ({ digest, network, state }) => [digest, toOnnx(network, state, form)] as const,
+  )
+  return openPool(Object.fromEntries(models), { workers, jobsAThread: RUNS_A_THREAD })
 }
 
-async function* blocksOf(artifact: Artifact): AsyncGenerator<Face[]> {
+async function* blocksOf(artifact: Artifact): AsyncGenerator<Block> {
+  let index = 0
+  const toBlock = (rows: readonly Face[]) => ({ item: `${artifact.digest}/${index++}`, faces: rows })
   let block: Face[] = []
   for await (const face of artifact.rows(faces)) {
     block.push(face)
     if (block.length < BLOCK) continue
-    yield block
+    yield toBlock(block)
     block = []
   }
-  if (block.length) yield block
+  if (block.length) yield toBlock(block)
 }
 
 /** Teacher outputs of every face, plain and mirrored, precomputed once. */
@@ -51,7 +65,7 @@ export const predict = defineStage({
     teachers: path('teacher checkpoints, separated by commas; their order is that of the blocks'),
     out: path('where the targets artifact goes'),
     workers: integer({
-      help: 'blocks under way at once',
+      help: 'threads, each with all teachers',
       role: 'execution',
       standard: 2,
       min: 1,
@@ -74,19 +88,23 @@ export const predict = defineStage({
       const layout = layoutOf(teachers)
       const width = layout.reduce((sum, block) => sum + block.width, 0)
       write.describe({ blocks: layout, width })
-      const sessions = await Promise.all(teachers.map(teacher => openTeacher(teacher, 1)))
       const total = artifacts.reduce((sum, a) => sum + (a.manifest.tables.faces?.rows ?? 0), 0)
       const bar = log.progress('targets', total)
-      for (const artifact of artifacts) {
-        const predicted = mapOrdered(blocksOf(artifact), options.workers, async block => {
-          const views = await targetsOf(block, teachers, sessions, layout, width)
-          return { block, views }
-        })
-        let index = 0
-        for await (const { block, views } of predicted) {
+      async function* waiting() {
+        for (const artifact of artifacts)
+          for await (const block of blocksOf(artifact)) {
+            if (!write.isDone(block.item)) yield block
+            else bar.advance(block.faces.length)
+          }
+      }
+      const pool = openTeachers(teachers, options.workers)
+      try {
+        const predicted = mapOrdered(waiting(), options.workers, async block => ({
+          ...block,
+          views: await targetsOf(block.faces, teachers, pool, layout, width),
+        }))
+        for await (const { item, faces: block, views } of predicted) {
           checkpoint()
-          const item = `${artifact.digest}/${index++}`
-          if (write.isDone(item)) continue
           for (const [row, { faceId }] of block.entries())
             for (const [view, rows] of Object.entries(views))
               await write.append(targets, { faceId, view, target: rows[row]! })
@@ -94,42 +112,41 @@ export const predict = defineStage({
           await write.done(item, block.length)
           bar.advance(block.length)
         }
+      } finally {
+        await pool.close()
       }
       bar.done()
-      await Promise.all(sessions.map(session => session.close()))
     })
   },
 })
 
+/** Both views of a block through every teacher; the runs of a block go side by side. */
 async function targetsOf(
   block: readonly Face[],
   teachers: readonly Checkpoint[],
-  sessions: readonly Awaited<ReturnType<typeof openTeacher>>[],
+  pool: ReturnType<typeof openTeachers>,
   layout: readonly TargetBlock[],
   width: number,
 ) {
-  const plain = await Promise.all(block.map(face => decodePicture(face.crop)))
-  const views = { plain, flipped: plain.map(mirror) }
   const empty = () => block.map(() => new Float32Array(width))
   const rows = { plain: empty(), flipped: empty() }
-  for (const [t, teacher] of teachers.entries()) {
-    const size = teacher.specification.size
-    for (const view of ['plain', 'flipped'] as const) {
-      const values = new Uint8Array(block.length * size * size * 3)
-      views[view].forEach((picture, i) => {
-        if (picture.width !== size || picture.height !== size)
-          throw new StageError(
-            `${block[i]!.faceId}: the crop is ${picture.width} x ${picture.height}, the teacher ` +
-              `${teacher.path} wants ${size} x ${size}`,
-            { faceId: block[i]!.faceId, found: picture.width, wanted: size },
-          )
-        values.set(picture.data, i * size * size * 3)
-      })
-      const shape = [block.length, size, size, 3]
-      const outputs = await sessions[t]!.run({ image: { shape, values } })
-      for (const part of layout)
-        if (part.teacher === teacher.digest) putBlock(rows[view], part, outputs[part.head].values)
-    }
+  const predictView = async ({ digest }: Checkpoint, view: keyof typeof rows, all: Picture[]) => {
+    const size = all[0]!.width
+    const values = new Uint8Array(all.length * size * size * 3)
+    all.forEach((picture, i) => values.set(picture.data, i * size * size * 3))
+    const inputs = { image: { shape: [all.length, size, size, 3], values } }
+    const outputs = await pool.run({ model: digest, inputs })
+    for (const part of layout)
+      if (part.teacher === digest) putBlock(rows[view], part, outputs[part.head]!.values)
   }
+  const predictBoth = async (teacher: Checkpoint) => {
+    const { size } = teacher.specification
+    const plain = await Promise.all(block.map(face => decodeCrop(face.crop, size)))
+    await Promise.all([
+      predictView(teacher, 'plain', plain),
+      predictView(teacher, 'flipped', plain.map(mirror)),
+    ])
+  }
+  await Promise.all(teachers.map(predictBoth))
   return rows
 }

@@ -25,14 +25,16 @@ const file: ExperimentFile = {
   overlays: {
     smoke: {
       network: {
-        backbone: { growth: 8, blocks: [1, 2, 2, 2], stem: 8, bottleneck: 2 },
+        backbone: { growth: 8, blocks: [2, 2], stem: 12, bottleneck: 2 },
         embedding: 32,
+        dropout: 0,
+        size: 70,
       },
       init: 'random',
-      epochs: 2,
-      batch: { triplets: 5, labelled: 14, unlabelled: 3 },
+      epochs: 3,
+      batch: { triplets: 3, labelled: 20, unlabelled: 3 },
       learningRate: 0.05,
-      losses: { crossEntropy: 1, rkdDistance: 2.5, rkdAngle: 5 },
+      losses: { triplet: 0.3, crossEntropy: 1, rkdDistance: 1, rkdAngle: 2 },
     },
   },
 }

@@ -24,15 +24,17 @@ const file: ExperimentFile = {
   overlays: {
     smoke: {
       network: {
-        trunk: { width: 0.0625, repeats: [1, 1, 1] },
-        neck: { reduce: 32, layers: 2, growth: 8, bottleneck: 2 },
+        trunk: { cut: 'conv2d_4b', width: 0.125 },
+        neck: { reduce: 24, layers: 2, growth: 8, bottleneck: 2 },
         embedding: 32,
+        dropout: 0,
+        size: 70,
       },
       init: 'random',
-      epochs: 2,
-      batch: { triplets: 6, labelled: 14 },
+      epochs: 3,
+      batch: { triplets: 4, labelled: 20 },
       learningRate: 0.05,
-      losses: { crossEntropy: 1 },
+      losses: { triplet: 0.3, crossEntropy: 1 },
     },
   },
 }

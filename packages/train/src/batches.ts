@@ -1,7 +1,8 @@
 import { openRandom, UsageError } from '@deepfever/core'
-import { decodeCrop, mirror } from '@deepfever/media'
-import { dropoutMask, toNetwork } from '@deepfever/models'
+import type { Picture } from '@deepfever/media'
+import { dropoutMask, toNetwork, type Normalisation } from '@deepfever/models'
 import type { Crop, CropTriplet, TargetOf } from './crops.ts'
+import { openDecoder } from './decoded-crops.ts'
 import type { Experiment } from './experiment.ts'
 import { isFlipped, openOrder } from './order.ts'
 import type { TrainingBatch } from './trainer.ts'
@@ -39,6 +40,7 @@ export function openBatches(
     labelled: openOrder(`${seed}/labelled`, data.labelled.length),
     unlabelled: openOrder(`${seed}/unlabelled`, data.unlabelled.length),
   }
+  const decode = openDecoder(size)
   const perEpoch = stepsPerEpoch(data, experiment)
   const passLength = data.triplets.length
 
@@ -59,13 +61,9 @@ export function openBatches(
     const flips = crops.map((_, i) => flip && isFlipped(`${seed}`, step * crops.length + i))
     const pixels = 3 * size * size
     const images = new Float32Array(crops.length * pixels)
-    await Promise.all(
-      crops.map(async ({ jpeg }, row) => {
-        const decoded = await decodeCrop(jpeg, size)
-        const { data: rgb } = flips[row] ? mirror(decoded) : decoded
-        for (let i = 0, at = row * pixels; i < pixels; i++, at++)
-          images[at] = (rgb[i]! - normalisation.mean[i % 3]!) / normalisation.std[i % 3]!
-      }),
+    const pictures = await Promise.all(crops.map(decode))
+    pictures.forEach((picture, row) =>
+      putPixels(images, row * pixels, picture, flips[row]!, normalisation),
     )
     const random = openRandom(`${seed}/dropout/${step}`)
     const uniform = Float32Array.from({ length: crops.length * embedding }, () => random.next())
@@ -89,6 +87,21 @@ function marginOf(margins: Experiment['margins'], kind: string): number {
     `triplets of kind ${kind} have no margin; the experiment has ${Object.keys(margins).join(', ')}`,
     { found: kind, wanted: Object.keys(margins) },
   )
+}
+
+/** One picture as the network's input, mirrored if so wanted. */
+function putPixels(
+  images: Float32Array,
+  at: number,
+  { data, width, height }: Picture,
+  mirrored: boolean,
+  { mean, std }: Normalisation,
+): void {
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const from = 3 * (y * width + (mirrored ? width - 1 - x : x))
+      for (let c = 0; c < 3; c++) images[at++] = (data[from + c]! - mean[c]!) / std[c]!
+    }
 }
 
 function toRows(crops: readonly Crop[], flips: readonly boolean[], targetOf: TargetOf): Float32Array {

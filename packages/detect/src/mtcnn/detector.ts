@@ -1,15 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { UsageError } from '@deepfever/core'
-import { decodeSafetensors } from '@deepfever/formats'
-import type { StateDict } from '@deepfever/formats'
 import type { Picture } from '@deepfever/media'
-import { oNet, rNet, toOnnx } from '@deepfever/models'
-import { openSession } from '@deepfever/runtime'
 import type { OnnxSession } from '@deepfever/runtime'
 import { correct, pick, pickRows, regionOf, suppress, toSquares } from './boxes.ts'
 import type { Candidates } from './boxes.ts'
-import { foldProposals } from './proposal-network.ts'
 import { propose } from './proposals.ts'
+import type { ProposalSession } from './proposals.ts'
 import { averageRegion, scalesOf, toIntegral } from './pyramid.ts'
 import type { IntegralImage } from './pyramid.ts'
 
@@ -23,7 +18,6 @@ export interface Detection {
 
 /** Settings that change what is found; the defaults are facenet-pytorch's. */
 export interface DetectorOptions {
-  readonly threads?: number
   /** pixels; smaller faces are not looked for */
   readonly minFace?: number
   /** least probability after P-Net, R-Net and O-Net */
@@ -32,63 +26,46 @@ export interface DetectorOptions {
   readonly factor?: number
 }
 
-/** An open detector; one picture at a time. */
-export interface Detector {
-  /** The faces of a picture, largest box first. */
-  detect(image: Picture): Promise<Detection[]>
-  close(): Promise<void>
+/** Open sessions of MTCNN's three networks. */
+export interface MtcnnSessions {
+  readonly pnet: ProposalSession
+  readonly rnet: OnnxSession<'regression' | 'probability'>
+  readonly onet: OnnxSession<'regression' | 'probability' | 'landmarks'>
 }
 
-const WEIGHTS = new URL('../../assets/mtcnn.safetensors', import.meta.url)
+/** The faces of a picture, largest box first; one picture at a time. */
+export type Detect = (image: Picture) => Promise<Detection[]>
+
 /** Crops of one run: enough to keep the cores busy, 3.5 MB of input. */
 const CHUNK = 128
 const OVERLAP = 0.7
 
 /**
- * Opens MTCNN (Zhang et al. 2016) with facenet-pytorch's weights and arithmetic. What facenet-pytorch
- * gets wrong is put right: a picture smaller than `minFace` has no faces, and a box without pixels
- * is dropped everywhere.
+ * MTCNN (Zhang et al. 2016) with facenet-pytorch's arithmetic. What facenet-pytorch gets wrong is
+ * put right: a picture smaller than `minFace` has no faces, and a box without pixels is dropped
+ * everywhere.
  *
  * @throws UsageError for a setting outside its range
  */
-export async function openDetector({
-  threads = 1,
-  minFace = 20,
-  thresholds = [0.6, 0.7, 0.7],
-  factor = 0.709,
-}: DetectorOptions = {}): Promise<Detector> {
+export function detectorOf(
+  { pnet, rnet, onet }: MtcnnSessions,
+  { minFace = 20, thresholds = [0.6, 0.7, 0.7], factor = 0.709 }: DetectorOptions = {},
+): Detect {
   if (!(minFace >= 1)) {
     throw new UsageError(`minFace is ${minFace}, expected at least 1 pixel`, { minFace })
   }
   if (!(factor > 0 && factor < 1)) {
     throw new UsageError(`factor is ${factor}, expected between 0 and 1`, { factor })
   }
-  const { tensors } = decodeSafetensors(await readFile(WEIGHTS), 'mtcnn.safetensors')
-  const options = { threads }
-  const folded = foldProposals(under(tensors, 'pnet.'))
-  const proposal = await openSession<'cells'>(toOnnx(folded.network, folded.state), options)
-  const refinement = await openSession<'regression' | 'probability'>(
-    toOnnx(rNet, under(tensors, 'rnet.')),
-    options,
-  )
-  const output = await openSession<'regression' | 'probability' | 'landmarks'>(
-    toOnnx(oNet, under(tensors, 'onet.')),
-    options,
-  )
   let buffer: Int32Array | undefined
-  return {
-    async detect(image) {
-      const scales = scalesOf(image, minFace, factor)
-      if (scales.length === 0) return []
-      const integral = toIntegral(image, buffer)
-      buffer = integral.sums
-      const proposed = await propose(proposal, integral, scales, thresholds[0])
-      const refined = await refine(refinement, integral, proposed, thresholds[1])
-      return finish(output, integral, refined, thresholds[2])
-    },
-    async close() {
-      await Promise.all([proposal.close(), refinement.close(), output.close()])
-    },
+  return async image => {
+    const scales = scalesOf(image, minFace, factor)
+    if (scales.length === 0) return []
+    const integral = toIntegral(image, buffer)
+    buffer = integral.sums
+    const proposed = await propose(pnet, integral, scales, thresholds[0])
+    const refined = await refine(rnet, integral, proposed, thresholds[1])
+    return finish(onet, integral, refined, thresholds[2])
   }
 }
 
@@ -185,11 +162,3 @@ function toPixels(boxes: Float32Array, landmarks: Float32Array, index: number): 
 }
 
 const areaOf = (box: Float32Array): number => (box[2]! - box[0]!) * (box[3]! - box[1]!)
-
-function under(tensors: StateDict, prefix: string): StateDict {
-  return new Map(
-    [...tensors]
-      .filter(([key]) => key.startsWith(prefix))
-      .map(([key, tensor]) => [key.slice(prefix.length), tensor]),
-  )
-}

@@ -1,4 +1,5 @@
-export { openDetector } from './detector.ts'
-export type { Detection, Detector, DetectorOptions } from './detector.ts'
+export { openDetector } from './open-detector.ts'
+export type { Detector } from './open-detector.ts'
+export type { Detect, Detection, DetectorOptions } from './detector.ts'
 export { CROP_SIZE, extractFace, resizeTriangle } from './crop.ts'
 export type { Region } from './pyramid.ts'

@@ -1,11 +1,13 @@
 import { ShapeError, mapOrdered } from '@deepfever/core'
 import type { Face, StateDict } from '@deepfever/formats'
-import { codeOf, decodePicture, type Picture } from '@deepfever/media'
+import { codeOf, decodeCrop, type Picture } from '@deepfever/media'
 import { describeNetwork, toOnnx, type Network } from '@deepfever/models'
-import { openSession } from '@deepfever/runtime'
+import { openPool } from '@deepfever/runtime'
 
 /** Faces of one run of the network; fixed, since batch sizes may round differently. */
 const BLOCK = 32
+/** Blocks that justify a thread of their own: its start costs half a second. */
+const BLOCKS_A_THREAD = 2
 
 /** One output vector of a network for each crop. */
 export interface Embedder {
@@ -28,13 +30,15 @@ export interface EmbeddedBlock {
 /**
  * Opens one output of a network in evaluation mode, from RGB pixels.
  *
+ * @param workers most threads
  * @throws ShapeError when the network has no such output
  */
-export async function openEmbedder(
+export function openEmbedder(
   network: Network,
   state: StateDict,
   output: string,
-): Promise<Embedder> {
+  workers: number,
+): Embedder {
   const width = describeNetwork(network).outputs[output]?.[0]
   if (width === undefined) {
     throw new ShapeError(
@@ -43,7 +47,8 @@ export async function openEmbedder(
     )
   }
   const form = { input: 'pixels', type: 'uint8', layout: 'nhwc', outputs: [output] } as const
-  const session = await openSession(toOnnx(network, state, form), { threads: 1 })
+  const models = { network: toOnnx(network, state, form) }
+  const pool = openPool(models, { workers, jobsAThread: BLOCKS_A_THREAD })
   const size = network.input[1]!
   return {
     width,
@@ -51,28 +56,27 @@ export async function openEmbedder(
     async embed(pictures) {
       const values = new Uint8Array(pictures.length * size * size * 3)
       pictures.forEach(({ data }, i) => values.set(data, i * size * size * 3))
-      const outputs = await session.run({
-        image: { shape: [pictures.length, size, size, 3], values },
-      })
+      const image = { shape: [pictures.length, size, size, 3], values }
+      const outputs = await pool.run({ model: 'network', inputs: { image } })
       return outputs[output]!.values
     },
-    close: () => session.close(),
+    close: () => pool.close(),
   }
 }
 
 /**
  * Decodes crops and runs every embedder on them, in the order of the rows.
  *
- * @param workers blocks under way at once
+ * @param workers threads of the embedders; one block more is decoded meanwhile
  */
 export const embedFaces = (
   rows: AsyncIterable<Face>,
   embedders: readonly Embedder[],
   workers: number,
 ): AsyncGenerator<EmbeddedBlock> =>
-  mapOrdered(blocksOf(rows), workers, async block => {
+  mapOrdered(blocksOf(rows), workers + 1, async block => {
     const size = embedders[0]!.size
-    const decoded = await Promise.all(block.map(face => decodeCrop(face, size)))
+    const decoded = await Promise.all(block.map(face => pixelsOf(face, size)))
     const faces: Face[] = []
     const pictures: Picture[] = []
     const rejected: { face: Face; code: string }[] = []
@@ -92,14 +96,8 @@ export const embedFaces = (
   })
 
 /** The crop's pixels, or the code of why there are none. */
-async function decodeCrop({ crop, faceId }: Face, size: number): Promise<Picture | string> {
-  try {
-    const picture = await decodePicture(crop, { name: faceId })
-    return picture.width === size && picture.height === size ? picture : 'crop_of_other_size'
-  } catch (thrown) {
-    return codeOf(thrown)
-  }
-}
+const pixelsOf = ({ crop }: Face, side: number): Promise<Picture | string> =>
+  decodeCrop(crop, side).catch(codeOf)
 
 async function* blocksOf(rows: AsyncIterable<Face>): AsyncGenerator<Face[]> {
   let block: Face[] = []

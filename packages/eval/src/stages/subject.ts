@@ -112,12 +112,13 @@ export async function writeReport(
   ]
   const { out, force } = options
   return writeArtifact({ ...work, kind: 'report', inputs, out, force }, log, async write => {
-    const embedders = [await openEmbedder(network, state, output)]
-    if (options.baseline === 'untrained')
-      embedders.push(await openEmbedder(network, initialise(network, options.seed), output))
+    const states = [state]
+    if (options.baseline === 'untrained') states.push(initialise(network, options.seed))
+    const embedders = states.map(of => openEmbedder(network, of, output, options.workers))
     const tally = openTally()
-    const findings = await body({ faces, embedders, tally })
-    await Promise.all(embedders.map(embedder => embedder.close()))
+    const findings = await body({ faces, embedders, tally }).finally(() =>
+      Promise.all(embedders.map(embedder => embedder.close())),
+    )
     const ledger = tally.toLedger()
     const { banner, ...configuration } = work.identity
     const report: Report = {
