@@ -1,16 +1,35 @@
 // MTCNN against facenet-pytorch 2.6.0, two threads each: npm run bench -- detect [--pictures=16]
 // From the JPEG file to boxes, landmarks and 140-pixel crops; facenet-pytorch without the crops.
+import { spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { readPicture } from '@deepfever/media'
 import { findFaces } from '../../packages/detect/src/face-finder.ts'
 import { openDetector } from '../../packages/detect/src/mtcnn/index.ts'
 import type { Bench, BenchWords } from './bench.ts'
-import { openFacenet, openPeer } from './peer.ts'
+import { openPeer, openPython } from './peer.ts'
 import { writePictures } from './pictures.ts'
 
 const THREADS = 2
 const PIXELS = 1
+
+const DEBIAN_PYTHON = '/usr/bin/python3'
+
+/** facenet-pytorch on Debian's PyTorch: it asks for releases below 2.3, which PyPI has no more. */
+async function openFacenet(peers: string, words: readonly string[]) {
+  const { status } = spawnSync(DEBIAN_PYTHON, ['-c', 'import torch, torchvision, venv, ensurepip'])
+  if (status !== 0)
+    throw new Error(
+      `${DEBIAN_PYTHON} has no torch; install it with: ` +
+        'apt-get install python3-torch python3-torchvision python3-venv',
+    )
+  const requirements = ['--no-deps', 'facenet-pytorch==2.6.0', 'tqdm', 'requests']
+  const options = { base: DEBIAN_PYTHON, system: true }
+  const python = await openPython(peers, 'facenet', requirements, options)
+  const script = fileURLToPath(new URL('peers/detect.py', import.meta.url))
+  return openPeer('facenet-pytorch 2.6.0', python, [script, ...words])
+}
 
 interface PeerFaces {
   readonly boxes: readonly (readonly number[])[]
@@ -39,8 +58,8 @@ async function requireSameFaces(paths: readonly string[], peers: readonly PeerFa
 /** Opens both sides on the same files. */
 export async function openBench({ pictures = '16' }: BenchWords, peers: string): Promise<Bench> {
   const paths = await writePictures(join(peers, 'pictures'))
-  const { side, first } = await openFacenet(peers, [pictures, `${THREADS}`, ...paths])
-  await requireSameFaces(paths, first as PeerFaces[])
+  const peer = await openFacenet(peers, [pictures, `${THREADS}`, ...paths])
+  await requireSameFaces(paths, JSON.parse(await peer.hello()) as PeerFaces[])
   const files = await Promise.all(paths.map(path => readFile(path)))
   const gate = { probability: 0.95, minFace: 40 }
   return {
@@ -59,6 +78,6 @@ export async function openBench({ pictures = '16' }: BenchWords, peers: string):
         return (1000 * Number(pictures)) / (performance.now() - start)
       },
     },
-    peer: side,
+    peer,
   }
 }

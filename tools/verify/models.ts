@@ -1,20 +1,11 @@
 import { readFile } from 'node:fs/promises'
 
 import { uniforms } from '@deepfever/core'
-import {
-  STUDENT,
-  TEACHER,
-  describeNetwork,
-  formulaWeights,
-  forward,
-  loadParameters,
-  studentNetwork,
-  teacherNetwork,
-  toOnnx,
-  uniformTensor,
-} from '@deepfever/models'
+import { STUDENT, TEACHER, describeNetwork, formulaWeights, studentNetwork, teacherNetwork, toOnnx, uniformTensor } from '@deepfever/models'
+import { forward, loadParameters } from '@deepfever/models/tfjs'
 import type { Network } from '@deepfever/models'
-import { openBackend, openSession, tf } from '@deepfever/runtime'
+import { openBackend, tf } from '@deepfever/runtime'
+import { openSession } from '@deepfever/runtime/onnx'
 
 import { rowOf } from './row.ts'
 import type { Row } from './row.ts'

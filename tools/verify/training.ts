@@ -11,14 +11,8 @@ import {
   tripletLoss,
 } from '@deepfever/losses'
 import type { Loss } from '@deepfever/losses'
-import {
-  STUDENT,
-  TEACHER,
-  dropoutMask,
-  formulaWeights,
-  studentNetwork,
-  teacherNetwork,
-} from '@deepfever/models'
+import { STUDENT, TEACHER, formulaWeights, studentNetwork, teacherNetwork } from '@deepfever/models'
+import { dropoutMask } from '@deepfever/models/tfjs'
 import type { Network } from '@deepfever/models'
 import { openBackend, tf } from '@deepfever/runtime'
 import { openTrainer } from '../../packages/train/src/trainer.ts'

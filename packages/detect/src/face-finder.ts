@@ -1,10 +1,8 @@
 import { mapOrdered } from '@deepfever/core'
-import { openPool } from '@deepfever/runtime'
+import { openPool } from '@deepfever/runtime/onnx'
 import { readMtcnn } from './mtcnn/models.ts'
 import type { PictureAnswer, PictureJob } from './picture-work.ts'
 
-/** Pictures that justify one more thread: its start costs as much as a few of them. */
-const PICTURES_A_THREAD = 16
 /** Pictures read ahead a thread, so that a large one does not leave the others without work. */
 const AHEAD = 4
 
@@ -27,7 +25,6 @@ export async function* findFaces<T>(
 ): AsyncGenerator<Found<T>> {
   const pool = openPool<PictureJob, PictureAnswer>(detect ? await readMtcnn() : {}, {
     workers,
-    jobsAThread: PICTURES_A_THREAD,
     work: new URL('picture-work.ts', import.meta.url),
   })
   try {

@@ -1,5 +1,5 @@
 import { codeOf, decodePicture, encodeJpeg, type Picture, type PictureFault } from '@deepfever/media'
-import type { OpenWork } from '@deepfever/runtime'
+import type { OpenWork } from '@deepfever/runtime/onnx'
 import { extractFace } from './mtcnn/crop.ts'
 import { detectorOf, type Detect, type Detection, type MtcnnSessions } from './mtcnn/detector.ts'
 

@@ -1,22 +1,42 @@
-import { decodeArrow, encodeArrow } from './arrow.ts'
-import { decodeParquet, encodeParquet } from './parquet.ts'
 import type { Columns, RowOf, Table } from './table.ts'
 
-/** Rows as the bytes of one shard, in the table's storage. */
-export const encodeShard = async <C extends Columns>(
+// Both libraries are loaded when first needed: most commands find their result up to date and read
+// no table.
+const openStorage = {
+  arrow: async () => {
+    const { encodeArrow: encode, decodeArrow: decode } = await import('./arrow.ts')
+    return { encode, decode }
+  },
+  parquet: async () => {
+    const { encodeParquet: encode, decodeParquet: decode } = await import('./parquet.ts')
+    return { encode, decode }
+  },
+} as const
+
+/**
+ * Rows as the bytes of one shard, in the table's storage.
+ *
+ * @throws FormatError naming place, row, column, found and wanted when a row does not fit
+ */
+export async function encodeShard<C extends Columns>(
   table: Table<C>,
   rows: readonly RowOf<Table<C>>[],
   place?: string,
-): Promise<Uint8Array> =>
-  table.storage === 'arrow' ? encodeArrow(table, rows, place) : encodeParquet(table, rows, place)
+): Promise<Uint8Array> {
+  const { encode } = await openStorage[table.storage]()
+  return encode(table, rows, place)
+}
 
-/** The rows of one shard. */
+/**
+ * The rows of one shard.
+ *
+ * @throws FormatError when the bytes are not a shard of this table and version
+ */
 export async function* decodeShard<C extends Columns>(
   table: Table<C>,
   file: Uint8Array,
   place: string,
 ): AsyncGenerator<RowOf<Table<C>>> {
-  yield* table.storage === 'arrow'
-    ? decodeArrow(table, file, place)
-    : decodeParquet(table, file, place)
+  const { decode } = await openStorage[table.storage]()
+  yield* decode(table, file, place)
 }

@@ -121,7 +121,7 @@ t.test('the decoder output is split at any chunk size, and a cut-off picture is 
   const picture = (value: number) =>
     Buffer.concat([Buffer.from('P6\n3 2\n255\n'), Buffer.alloc(18, value)])
   const all = Buffer.concat([picture(7), picture(10), picture(9)])
-  async function* chunksOf(size: number, bytes = all) {
+  async function* chunksOf(size: number, bytes: Uint8Array = all) {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
   }
   for (const size of [1, 5, 29, 30, 1000]) {
@@ -130,7 +130,7 @@ t.test('the decoder output is split at any chunk size, and a cut-off picture is 
       values.push(data[17]!, data.length, width, height)
     t.same(values, [7, 18, 3, 2, 10, 18, 3, 2, 9, 18, 3, 2], `chunks of ${size}`)
   }
-  const drain = async (bytes: Buffer) => {
+  const drain = async (bytes: Uint8Array) => {
     for await (const part of readPpm(chunksOf(16, bytes), 'clip')) t.ok(part)
   }
   await t.rejects(drain(all.subarray(0, 40)), /clip: the decoder's output ends 11 bytes into a picture/)

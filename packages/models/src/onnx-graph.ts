@@ -1,5 +1,5 @@
-import { writeOnnxModel } from '@deepfever/runtime'
-import type { OnnxAttribute, OnnxConstant, OnnxNode, OnnxPort } from '@deepfever/runtime'
+import { writeOnnxModel } from '@deepfever/runtime/onnx'
+import type { OnnxAttribute, OnnxConstant, OnnxNode, OnnxPort } from '@deepfever/runtime/onnx'
 
 import type { Shape } from './ops.ts'
 

@@ -1,5 +1,5 @@
 import type { StateDict } from '@deepfever/formats'
-import type { OnnxPort } from '@deepfever/runtime'
+import type { OnnxPort } from '@deepfever/runtime/onnx'
 
 import type { Network } from './network.ts'
 import { dimensionsOf, openGraph } from './onnx-graph.ts'

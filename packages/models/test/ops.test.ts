@@ -1,15 +1,10 @@
 // tap: test/ops.test.ts covers src/tfjs.ts src/tfjs-kernels.ts src/tfjs-parameters.ts src/onnx.ts src/geometry.ts src/shapes.ts
-import { openBackend, openSession, tf } from '@deepfever/runtime'
+import { openBackend, tf } from '@deepfever/runtime'
+import { openSession } from '@deepfever/runtime/onnx'
 import t from 'tap'
 
-import {
-  describeNetwork,
-  formulaWeights,
-  forward,
-  loadParameters,
-  toOnnx,
-  uniformTensor,
-} from '../src/index.ts'
+import { describeNetwork, formulaWeights, toOnnx, uniformTensor } from '../src/index.ts'
+import { forward, loadParameters } from '../src/tfjs/index.ts'
 import type { Network, Ops, Shape } from '../src/index.ts'
 
 /** One way to use an operation, on an image of `input`. */

@@ -10,7 +10,7 @@ import {
   type StateDict,
   type Tensor,
 } from '@deepfever/formats'
-import { openSession } from '@deepfever/runtime'
+import { openSession } from '@deepfever/runtime/onnx'
 import t from 'tap'
 import {
   BACKBONES,

@@ -2,32 +2,12 @@
 import { silentLog } from '@deepfever/core'
 import { writeArtifact } from '@deepfever/formats'
 import type { StateDict, Tensor } from '@deepfever/formats'
-import { openBackend, openSession, tf } from '@deepfever/runtime'
+import { openBackend, tf } from '@deepfever/runtime'
+import { openSession } from '@deepfever/runtime/onnx'
 import t from 'tap'
 
-import {
-  STUDENT,
-  TEACHER,
-  WEIGHT_SOURCES,
-  describeNetwork,
-  dropoutMask,
-  exportModel,
-  float32Tensor,
-  formulaWeights,
-  forward,
-  importWeights,
-  initialise,
-  loadParameters,
-  normalisePixels,
-  openCheckpoint,
-  readParameters,
-  studentNetwork,
-  teacherNetwork,
-  toOnnx,
-  toNetwork,
-  uniformTensor,
-  writeCheckpoint,
-} from '../src/index.ts'
+import { STUDENT, TEACHER, WEIGHT_SOURCES, describeNetwork, exportModel, float32Tensor, formulaWeights, importWeights, initialise, openCheckpoint, studentNetwork, teacherNetwork, toOnnx, toNetwork, uniformTensor, writeCheckpoint } from '../src/index.ts'
+import { dropoutMask, forward, loadParameters, normalisePixels, readParameters } from '../src/tfjs/index.ts'
 import type { Network, NetworkSpecification } from '../src/index.ts'
 
 const specification: NetworkSpecification = {

@@ -1,6 +1,2 @@
 export * from './tensorflow.ts'
 export * from './backend.ts'
-export * from './onnx-model.ts'
-export * from './onnx-session.ts'
-export type { ModelRun, OpenWork, Sessions } from './onnx-lane.ts'
-export * from './onnx-pool.ts'

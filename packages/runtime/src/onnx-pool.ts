@@ -16,11 +16,15 @@ export interface OnnxPool<Job, Answer> {
 export interface PoolOptions {
   /** most threads; no result depends on it */
   readonly workers: number
-  /** jobs that justify a thread: so many are done by the calling one before the first starts */
-  readonly jobsAThread: number
   /** a module with an `OpenWork` named `openWork`; without one a job is a `ModelRun` */
   readonly work?: URL
 }
+
+/**
+ * How long jobs must have been coming for each thread that is started, about what a start costs;
+ * until the first is up, the calling thread does them. Few small jobs start no thread.
+ */
+const START_MS = 500
 
 interface Waiting {
   readonly job: unknown
@@ -42,7 +46,7 @@ export function openPool<Job, Answer>(
 ): OnnxPool<Job, Answer>
 export function openPool(
   models: LaneStart['models'],
-  { workers, jobsAThread, work }: PoolOptions,
+  { workers, work }: PoolOptions,
 ): OnnxPool<unknown, unknown> {
   const start: LaneStart = { models, work: work?.href }
   const threads: Worker[] = []
@@ -50,7 +54,9 @@ export function openPool(
   const queue: Waiting[] = []
   const busy = new Map<Worker, Waiting>()
   let here: Promise<Lane> | undefined
-  let jobs = 0
+  let isBusyHere = false
+  let isThreadUp = false
+  let firstJobMs: number | undefined
   let failure: Error | undefined
 
   const giveNext = (thread: Worker) => {
@@ -68,6 +74,7 @@ export function openPool(
     const thread = new Worker(new URL('onnx-thread.mjs', import.meta.url), { execArgv: [] })
     threads.push(thread)
     thread.on('message', (message: ThreadAnswer) => {
+      isThreadUp = true
       const waiting = busy.get(thread)
       busy.delete(thread)
       giveNext(thread)
@@ -80,21 +87,32 @@ export function openPool(
     giveNext(thread)
   }
 
+  const workHere = async () => {
+    isBusyHere = true
+    const lane = await (here ??= openLane(start))
+    for (let next; !isThreadUp && (next = queue.shift()); )
+      await lane.run(next.job).then(next.resolve, next.reject)
+    isBusyHere = false
+  }
+
   return {
     run(job) {
       if (failure) return Promise.reject(failure)
-      if (++jobs <= jobsAThread) return (here ??= openLane(start)).then(lane => lane.run(job))
       return new Promise((resolve, reject) => {
         queue.push({ job, resolve, reject })
+        const now = performance.now()
+        firstJobMs ??= now
         const free = idle.pop()
-        if (free) giveNext(free)
-        else if (threads.length < Math.min(workers, jobs / jobsAThread - 1)) startThread()
+        if (free) return giveNext(free)
+        const isWorth = now - firstJobMs > START_MS * (threads.length + 1)
+        if (isWorth && threads.length < workers) startThread()
+        if (!isThreadUp && !isBusyHere) workHere().catch(thrown => fail(thrown as Error))
       })
     },
     async close() {
       fail(new StageError('the pool of threads is closed'))
       await Promise.all(threads.map(thread => thread.terminate()))
-      await here?.then(lane => lane.close())
+      await here?.then(lane => lane.close()).catch(() => {})
     },
   }
 }

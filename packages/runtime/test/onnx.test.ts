@@ -1,8 +1,8 @@
 // tap: test/onnx.test.ts covers src/onnx-model.ts src/onnx-session.ts
 import t from 'tap'
 
-import { openSession, writeOnnxModel } from '../src/index.ts'
-import type { OnnxModel } from '../src/index.ts'
+import { openSession, writeOnnxModel } from '../src/onnx.ts'
+import type { OnnxModel } from '../src/onnx.ts'
 
 /** y = 0.5 * leaky(x) @ w, z = x + shift; any number of rows. */
 const model: OnnxModel = {

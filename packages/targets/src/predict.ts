@@ -7,10 +7,9 @@ import {
   type Artifact,
   type Face,
 } from '@deepfever/formats'
-import { decodeCrop, mirror, type Picture } from '@deepfever/media'
-import { openCheckpoint, toOnnx, type Checkpoint } from '@deepfever/models'
-import { openPool } from '@deepfever/runtime'
-import { layoutOf, putBlock, type TargetBlock } from './target-layout.ts'
+import { decodeCrop } from '@deepfever/media'
+import { openCheckpoint } from '@deepfever/models'
+import { openTeachers } from './teachers.ts'
 
 /**
  * Faces a block. Matrix kernels may round differently for different batch sizes, so blocks are
@@ -18,27 +17,10 @@ import { layoutOf, putBlock, type TargetBlock } from './target-layout.ts'
  */
 const BLOCK = 32
 
-/** Runs of a teacher that justify a thread of their own: its start costs half a second. */
-const RUNS_A_THREAD = 8
-
 /** One block of faces, and its name in the journal. */
 interface Block {
   readonly item: string
   readonly faces: readonly Face[]
-}
-
-/** Teachers on RGB pixels, channels last, by digest; one vector a head, row by row. */
-function openTeachers(teachers: readonly Checkpoint[], workers: number) {
-  const form = {
-    input: 'pixels',
-    type: 'uint8',
-    layout: 'nhwc',
-    outputs: ['fec', 'affectnet'],
-  } as const
-  const models = teachers.map(
-    ({ digest, network, state }) => [digest, toOnnx(network, state, form)] as const,
-  )
-  return openPool(Object.fromEntries(models), { workers, jobsAThread: RUNS_A_THREAD })
 }
 
 async function* blocksOf(artifact: Artifact): AsyncGenerator<Block> {
@@ -85,9 +67,8 @@ export const predict = defineStage({
     ]
     const { out, force } = options
     return writeArtifact({ ...work, kind: 'targets', inputs, out, force }, log, async write => {
-      const layout = layoutOf(teachers)
-      const width = layout.reduce((sum, block) => sum + block.width, 0)
-      write.describe({ blocks: layout, width })
+      const open = openTeachers(teachers, options.workers)
+      write.describe({ blocks: open.blocks, width: open.width })
       const total = artifacts.reduce((sum, a) => sum + (a.manifest.tables.faces?.rows ?? 0), 0)
       const bar = log.progress('targets', total)
       async function* waiting() {
@@ -97,11 +78,12 @@ export const predict = defineStage({
             else bar.advance(block.faces.length)
           }
       }
-      const pool = openTeachers(teachers, options.workers)
       try {
         const predicted = mapOrdered(waiting(), options.workers, async block => ({
           ...block,
-          views: await targetsOf(block.faces, teachers, pool, layout, width),
+          views: await open.predict(side =>
+            Promise.all(block.faces.map(({ crop }) => decodeCrop(crop, side))),
+          ),
         }))
         for await (const { item, faces: block, views } of predicted) {
           checkpoint()
@@ -113,40 +95,9 @@ export const predict = defineStage({
           bar.advance(block.length)
         }
       } finally {
-        await pool.close()
+        await open.close()
       }
       bar.done()
     })
   },
 })
-
-/** Both views of a block through every teacher; the runs of a block go side by side. */
-async function targetsOf(
-  block: readonly Face[],
-  teachers: readonly Checkpoint[],
-  pool: ReturnType<typeof openTeachers>,
-  layout: readonly TargetBlock[],
-  width: number,
-) {
-  const empty = () => block.map(() => new Float32Array(width))
-  const rows = { plain: empty(), flipped: empty() }
-  const predictView = async ({ digest }: Checkpoint, view: keyof typeof rows, all: Picture[]) => {
-    const size = all[0]!.width
-    const values = new Uint8Array(all.length * size * size * 3)
-    all.forEach((picture, i) => values.set(picture.data, i * size * size * 3))
-    const inputs = { image: { shape: [all.length, size, size, 3], values } }
-    const outputs = await pool.run({ model: digest, inputs })
-    for (const part of layout)
-      if (part.teacher === digest) putBlock(rows[view], part, outputs[part.head]!.values)
-  }
-  const predictBoth = async (teacher: Checkpoint) => {
-    const { size } = teacher.specification
-    const plain = await Promise.all(block.map(face => decodeCrop(face.crop, size)))
-    await Promise.all([
-      predictView(teacher, 'plain', plain),
-      predictView(teacher, 'flipped', plain.map(mirror)),
-    ])
-  }
-  await Promise.all(teachers.map(predictBoth))
-  return rows
-}

@@ -1,19 +1,13 @@
 import { openRandom, UsageError } from '@deepfever/core'
 import type { Picture } from '@deepfever/media'
-import { dropoutMask, toNetwork, type Normalisation } from '@deepfever/models'
+import { toNetwork, type Normalisation } from '@deepfever/models'
+import { dropoutMask } from '@deepfever/models/tfjs'
 import type { Crop, CropTriplet, TargetOf } from './crops.ts'
 import { openDecoder } from './decoded-crops.ts'
 import type { Experiment } from './experiment.ts'
 import { isFlipped, openOrder } from './order.ts'
 import type { TrainingBatch } from './trainer.ts'
-
-/** The training data of a run. */
-export interface TrainingData {
-  readonly triplets: readonly CropTriplet[]
-  readonly labelled: readonly Crop[]
-  readonly unlabelled: readonly Crop[]
-  readonly targetOf: TargetOf | undefined
-}
+import type { TrainingData } from './training-data.ts'
 
 /** A batch with the names of its rows. */
 export interface NamedBatch extends TrainingBatch {

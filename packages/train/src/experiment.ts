@@ -52,17 +52,20 @@ type Tree = Readonly<Record<string, unknown>>
 const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+const kindOf = (value: unknown): string =>
+  Array.isArray(value) ? 'list' : value === null ? 'null' : typeof value
+
 function merge(base: Tree, overlay: Tree, path: string): Tree {
   const merged: Record<string, unknown> = { ...base }
   for (const [key, value] of Object.entries(overlay)) {
     const place = path ? `${path}.${key}` : key
-    if (!(key in base))
+    if (!Object.hasOwn(base, key))
       throw new UsageError(`${place}: no such setting; here: ${Object.keys(base).join(', ')}`, {
         found: place,
       })
     const old = base[key]
     if (isTree(old) && isTree(value)) merged[key] = merge(old, value, place)
-    else if (typeof old !== typeof value || Array.isArray(old) !== Array.isArray(value))
+    else if (kindOf(old) !== kindOf(value))
       throw new UsageError(
         `${place}: found ${JSON.stringify(value)}, wanted a value like ${JSON.stringify(old)}`,
         { found: value, wanted: old },
@@ -79,3 +82,7 @@ function merge(base: Tree, overlay: Tree, path: string): Tree {
  */
 export const withOverlay = (experiment: Experiment, overlay: Overlay): Experiment =>
   merge(experiment as unknown as Tree, overlay, '') as unknown as Experiment
+
+/** Whether an experiment learns from targets. */
+export const isDistilled = ({ losses }: Experiment): boolean =>
+  losses.rkdDistance > 0 || losses.rkdAngle > 0

@@ -4,8 +4,6 @@ import teacher256 from '../configs/teacher256.ts'
 import { studentStage, teacherStage } from './run.ts'
 
 export * from './experiment.ts'
-export * from './step.ts'
-export * from './trainer.ts'
 
 /** The stages of this room, for the command line. */
 export const stages = [

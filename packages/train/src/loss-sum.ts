@@ -14,7 +14,3 @@ export const lossesOf = ({ losses }: Experiment): Loss[] => [
   rkdDistanceLoss({ head: 'distill', weight: losses.rkdDistance }),
   rkdAngleLoss({ head: 'distill', weight: losses.rkdAngle }),
 ]
-
-/** Whether an experiment learns from targets. */
-export const isDistilled = ({ losses }: Experiment): boolean =>
-  losses.rkdDistance > 0 || losses.rkdAngle > 0

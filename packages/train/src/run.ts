@@ -9,15 +9,12 @@ import {
   type Context,
   type Values,
 } from '@deepfever/core'
-import { openArtifact, writeArtifact, type ArtifactWriter } from '@deepfever/formats'
-import { toNetwork, writeCheckpoint } from '@deepfever/models'
-import { openBackend } from '@deepfever/runtime'
-import { openBatches, stepsPerEpoch, type TrainingData } from './batches.ts'
+import { openArtifact, writeArtifact } from '@deepfever/formats'
+import type { TrainingData } from './training-data.ts'
 import { readCrops, readTargets, readTriplets, type Crop } from './crops.ts'
-import { withOverlay, type Experiment, type ExperimentFile } from './experiment.ts'
-import { isDistilled, lossesOf } from './loss-sum.ts'
-import { readStartWeights, type StartWeights } from './start-weights.ts'
-import { openTrainer } from './trainer.ts'
+import { isDistilled, withOverlay, type Experiment, type ExperimentFile } from './experiment.ts'
+
+import { readStartWeights } from './start-weights.ts'
 
 const commonTrainOptions = {
   ...commonOptions,
@@ -77,84 +74,20 @@ async function readInputs(experiment: Experiment, places: Places) {
       if (crops.length === 0 && (name !== 'unlabelled' || experiment.batch.unlabelled > 0))
         throw new StageError(`the stream ${name} has no training faces`, { stream: name })
     const ids = Object.values(streams).flatMap(crops => crops.map(crop => crop.faceId))
+    const triplets = await readTriplets(fec, fecCrops)
+    if (triplets.length === 0)
+      throw new StageError(
+        `${fec.path}: no training triplets, wanted at least one; rebuild with: npx deepfever detect fec`,
+        { path: fec.path },
+      )
     return {
-      triplets: await readTriplets(fec, fecCrops),
+      triplets,
       labelled,
       unlabelled,
       targetOf: targets && isDistilled(experiment) ? await readTargets(targets, ids) : undefined,
     }
   }
   return { inputs, read }
-}
-
-/** Trains to the end and writes the checkpoint. */
-async function train(
-  experiment: Experiment,
-  data: TrainingData,
-  weights: StartWeights['state'],
-  write: ArtifactWriter,
-  { log, checkpoint }: Context,
-): Promise<void> {
-  const backend = await openBackend()
-  const network = toNetwork(experiment.network)
-  const batchOf = openBatches(data, experiment)
-  const perEpoch = stepsPerEpoch(data, experiment)
-  const total = perEpoch * experiment.epochs
-  log.event('training', {
-    backend: backend.describe(),
-    triplets: data.triplets.length,
-    labelled: data.labelled.length,
-    unlabelled: data.unlabelled.length,
-    steps: total,
-  })
-  const { triplets, labelled, unlabelled } = experiment.batch
-  const parts = [3 * triplets, labelled, unlabelled].filter(rows => rows > 0)
-  const trainer = openTrainer({
-    network,
-    weights,
-    losses: lossesOf(experiment),
-    momentum: experiment.momentum,
-    ...(experiment.batchNormBatches === 'per-dataset' && { parts }),
-  })
-  const bar = log.progress('steps', total)
-  const metrics: string[] = []
-  try {
-    let next = batchOf(0)
-    for (let step = 0; step < total; step++) {
-      checkpoint()
-      const batch = await next
-      // The next batch is decoded while this one is computed.
-      next = step + 1 < total ? batchOf(step + 1) : next
-      const report = await trainer.step(batch, experiment.learningRate)
-      requireFinite(step, report.losses, batch.faceIds)
-      const epoch = Math.floor(step / perEpoch)
-      metrics.push(JSON.stringify({ step, epoch, total: report.total, ...report.losses }))
-      bar.advance()
-    }
-    bar.done()
-    const { weights: trained } = await trainer.read()
-    await writeCheckpoint(write, experiment.network, trained)
-  } finally {
-    trainer.close()
-  }
-  await write.file('metrics.jsonl', `${metrics.join('\n')}\n`)
-  write.describe({ experiment, steps: total, backend: backend.name })
-  write.accept(total)
-  await write.done('run', total)
-}
-
-function requireFinite(
-  step: number,
-  losses: Readonly<Record<string, number>>,
-  faceIds: readonly string[],
-): void {
-  const bad = Object.entries(losses).find(([, value]) => !Number.isFinite(value))
-  if (!bad) return
-  const [part, value] = bad
-  throw new StageError(
-    `step ${step}: the loss ${part} is ${value}; lower the learning rate or look at the faces named`,
-    { step, part, faceIds },
-  )
 }
 
 const runTraining = async (file: ExperimentFile, options: Places, context: Context) => {
@@ -166,7 +99,8 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   const spec = { ...work, identity, inputs: [...inputs, ...start.inputs] }
   const { out, force } = options
   return writeArtifact({ ...spec, kind: 'checkpoint', out, force }, log, async write =>
-    train(experiment, await read(), start.state, write, context),
+    // TensorFlow.js is loaded only when there is something to train.
+    (await import('./training-loop.ts')).train(experiment, await read(), start.state, write, context),
   )
 }
 

@@ -1,7 +1,9 @@
 import { ShapeError, UsageError } from '@deepfever/core'
 import type { Loss, LossBatch } from '@deepfever/losses'
-import { describeNetwork, forward } from '@deepfever/models'
-import type { Network, TfjsKernels } from '@deepfever/models'
+import { describeNetwork } from '@deepfever/models'
+import { forward } from '@deepfever/models/tfjs'
+import type { Network } from '@deepfever/models'
+import type { TfjsKernels } from '@deepfever/models/tfjs'
 import { tf } from '@deepfever/runtime'
 
 import { nesterov } from './sgd.ts'

@@ -1,14 +1,7 @@
 import { ShapeError } from '@deepfever/core'
 import type { StateDict, Tensor } from '@deepfever/formats'
-import {
-  describeNetwork,
-  float32Tensor,
-  floatsOf,
-  fromTfjsLayout,
-  loadParameters,
-  tfjsShape,
-  toTfjsLayout,
-} from '@deepfever/models'
+import { describeNetwork, float32Tensor, floatsOf } from '@deepfever/models'
+import { fromTfjsLayout, loadParameters, tfjsShape, toTfjsLayout } from '@deepfever/models/tfjs'
 import type { Network } from '@deepfever/models'
 import { tf } from '@deepfever/runtime'
 

@@ -2,7 +2,8 @@
 import { uniforms } from '@deepfever/core'
 import type { StateDict } from '@deepfever/formats'
 import { crossEntropyLoss, rkdAngleLoss, rkdDistanceLoss, tripletLoss } from '@deepfever/losses'
-import { STUDENT, dropoutMask, formulaWeights, studentNetwork } from '@deepfever/models'
+import { STUDENT, formulaWeights, studentNetwork } from '@deepfever/models'
+import { dropoutMask } from '@deepfever/models/tfjs'
 import { openBackend, tf } from '@deepfever/runtime'
 import t from 'tap'
 

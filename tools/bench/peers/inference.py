@@ -1,7 +1,7 @@
 """A peer of the benches `targets` and `embed`: each line `run` is answered with images a second.
 
 usage: inference.py targets|embed IMAGES THREADS DIGEST
-DIGEST is a file for the float32 results of the first run, so that both sides can be compared.
+Before that it writes the float32 results of the first block to the file DIGEST and prints `ready`.
 """
 
 import sys
@@ -45,6 +45,7 @@ def main():
     run = {"targets": open_targets, "embed": open_embed}[kind]()
     images = torch.from_numpy(pixels("bench", int(count)))
     run(images[:BATCH]).numpy().tofile(digest)
+    print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         for first in range(0, len(images), BATCH):

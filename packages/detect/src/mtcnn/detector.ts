@@ -1,6 +1,6 @@
 import { UsageError } from '@deepfever/core'
 import type { Picture } from '@deepfever/media'
-import type { OnnxSession } from '@deepfever/runtime'
+import type { OnnxSession } from '@deepfever/runtime/onnx'
 import { correct, pick, pickRows, regionOf, suppress, toSquares } from './boxes.ts'
 import type { Candidates } from './boxes.ts'
 import { propose } from './proposals.ts'

@@ -1,4 +1,4 @@
-import { openSession } from '@deepfever/runtime'
+import { openSession } from '@deepfever/runtime/onnx'
 import { detectorOf } from './detector.ts'
 import type { Detect, DetectorOptions } from './detector.ts'
 import { readMtcnn } from './models.ts'

@@ -1,4 +1,4 @@
-import type { OnnxSession } from '@deepfever/runtime'
+import type { OnnxSession } from '@deepfever/runtime/onnx'
 import { joinCandidates, pick, suppress } from './boxes.ts'
 import type { Candidates } from './boxes.ts'
 import { averageWindows, windowsOf } from './pyramid.ts'

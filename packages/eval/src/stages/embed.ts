@@ -2,12 +2,10 @@ import { ShapeError, mapOrdered } from '@deepfever/core'
 import type { Face, StateDict } from '@deepfever/formats'
 import { codeOf, decodeCrop, type Picture } from '@deepfever/media'
 import { describeNetwork, toOnnx, type Network } from '@deepfever/models'
-import { openPool } from '@deepfever/runtime'
+import { openPool } from '@deepfever/runtime/onnx'
 
 /** Faces of one run of the network; fixed, since batch sizes may round differently. */
 const BLOCK = 32
-/** Blocks that justify a thread of their own: its start costs half a second. */
-const BLOCKS_A_THREAD = 2
 
 /** One output vector of a network for each crop. */
 export interface Embedder {
@@ -48,7 +46,7 @@ export function openEmbedder(
   }
   const form = { input: 'pixels', type: 'uint8', layout: 'nhwc', outputs: [output] } as const
   const models = { network: toOnnx(network, state, form) }
-  const pool = openPool(models, { workers, jobsAThread: BLOCKS_A_THREAD })
+  const pool = openPool(models, { workers })
   const size = network.input[1]!
   return {
     width,

@@ -1,7 +1,7 @@
 import { tf } from '@deepfever/runtime'
 
-import { pairOf, sidesOf } from './geometry.ts'
-import type { Conv2d } from './ops.ts'
+import { pairOf, sidesOf } from '../geometry.ts'
+import type { Conv2d } from '../ops.ts'
 
 /** A batch normalised by its own statistics, and what these add to the running ones. */
 export interface BatchNormResult {

@@ -1,10 +1,10 @@
 import { tf } from '@deepfever/runtime'
 import type { StateDict, Tensor } from '@deepfever/formats'
 
-import type { Network } from './network.ts'
-import { describeNetwork } from './shapes.ts'
-import type { Parameter, ParameterKind } from './shapes.ts'
-import { float32Tensor, parametersOf } from './state.ts'
+import type { Network } from '../network.ts'
+import { describeNetwork } from '../shapes.ts'
+import type { Parameter, ParameterKind } from '../shapes.ts'
+import { float32Tensor, parametersOf } from '../state.ts'
 
 /** A network's parameters in TensorFlow.js layout, by PyTorch name. */
 export type TfjsParameters = ReadonlyMap<string, tf.Tensor>

@@ -1,12 +1,12 @@
 import { DeepFeverError, ShapeError } from '@deepfever/core'
 import { tf } from '@deepfever/runtime'
 
-import { maxPoolShape, pairOf, sidesOf } from './geometry.ts'
-import type { Network } from './network.ts'
-import type { Normalisation, Ops, Pair, Shape } from './ops.ts'
-import { padSides, portableKernels } from './tfjs-kernels.ts'
-import type { TfjsKernels } from './tfjs-kernels.ts'
-import type { TfjsParameters } from './tfjs-parameters.ts'
+import { maxPoolShape, pairOf, sidesOf } from '../geometry.ts'
+import type { Network } from '../network.ts'
+import type { Normalisation, Ops, Pair, Shape } from '../ops.ts'
+import { padSides, portableKernels } from './kernels.ts'
+import type { TfjsKernels } from './kernels.ts'
+import type { TfjsParameters } from './parameters.ts'
 
 /** torch's default: the weight of the newest batch in the running statistics. */
 export const NORM_MOMENTUM = 0.1
