@@ -45,7 +45,10 @@ export function mergeVotes(
 
 /** A face is a photograph and a box: the same address may stand with several boxes. */
 const faceIdOf = (split: string, url: string, box: readonly string[]): string =>
-  `fec:${createHash('sha256').update([split, url, ...box].join('\0')).digest('hex').slice(0, 16)}`
+  `fec:${createHash('sha256')
+    .update([split, url, ...box].join('\0'))
+    .digest('hex')
+    .slice(0, 16)}`
 
 interface Row {
   readonly faces: readonly { readonly url: string; readonly cells: readonly string[] }[]
@@ -57,7 +60,10 @@ interface Row {
 function parseRow(row: readonly string[]): Row | undefined {
   const kind = row[15] ?? ''
   const faces = [0, 5, 10].map(at => ({ url: row[at]!, cells: row.slice(at + 1, at + 5) }))
-  const answers = row.slice(16).filter((_, i) => i % 2 === 1).map(Number)
+  const answers = row
+    .slice(16)
+    .filter((_, i) => i % 2 === 1)
+    .map(Number)
   const sound =
     row.length >= 18 &&
     KINDS.includes(kind) &&
@@ -106,7 +112,13 @@ export async function readFec(source: Source): Promise<Fec> {
       if (faces.some(faceId => 'reject' in readings.get(faceId)!))
         rejects.push({ id, code: 'missing_picture' })
       else
-        triplets.push({ id, faces: faces as [string, string, string], kind: row.kind, split, ...vote })
+        triplets.push({
+          id,
+          faces: faces as [string, string, string],
+          kind: row.kind,
+          split,
+          ...vote,
+        })
     }
   }
   return { readings: [...readings.values()], triplets, rejects }
@@ -122,5 +134,7 @@ function toReading(
   const path = byName.get(basename(url.split(/[?#]/)[0]!))
   if (path === undefined) return { reject: { id, code: 'missing_picture' } }
   const [left, right, top, bottom] = cells.map(Number) as [number, number, number, number]
-  return { picture: { id, path, box: [left, top, right, bottom], relative: true, label: -1, split } }
+  return {
+    picture: { id, path, box: [left, top, right, bottom], relative: true, label: -1, split },
+  }
 }

@@ -34,4 +34,3 @@ export async function* readRafDb(source: Source): AsyncGenerator<Reading> {
     else yield { picture: { id, path, label: Number(label) - 1, split } }
   }
 }
-

@@ -40,11 +40,9 @@ async function hashFile(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Every entry below `root`, folder by folder in order of name, so memory holds one folder. */
+/** Every entry below `root` that is no folder, in the order of the file system. */
 async function* walk(root: string, below = ''): AsyncGenerator<string> {
-  const entries = await readdir(join(root, below), { withFileTypes: true })
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1))
-  for (const entry of entries) {
+  for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
     const path = below ? `${below}/${entry.name}` : entry.name
     if (entry.isDirectory()) yield* walk(root, path)
     else yield path
@@ -85,7 +83,9 @@ export async function indexFolder(
     bar.advance()
   }
   bar.done()
-  return { files, refused }
+  // By whole path, by code unit: folder by folder `a/b` would come before `a-c`, and locales differ.
+  files.sort((a, b) => (a.path < b.path ? -1 : 1))
+  return { files, refused: refused.sort() }
 }
 
 /** index.json: one file a line inside a list, so that it can be streamed and compared by eye. */

@@ -51,7 +51,10 @@ t.test('AffectNet: a picture and three 0-d text notes an id, all classes', async
     t.ok(Math.abs(Number(valence)) <= 1)
   }
   t.same([...labels].sort(), [...'01234567'])
-  t.match(await readPicture(join(out, 'affectnet/train_set/images', images[0]!)), { width: 124, height: 160 })
+  t.match(await readPicture(join(out, 'affectnet/train_set/images', images[0]!)), {
+    width: 124,
+    height: 160,
+  })
 })
 
 t.test('RAF-DB: the list names every aligned picture and has no last newline', async t => {

@@ -47,7 +47,9 @@ function requireSame(found: Float32Array, wanted: Float32Array): void {
     throw new Error(
       `${found.length} values off by up to ${worst}, wanted PyTorch's ${wanted.length} (largest ${largest})`,
     )
-  console.error(`both sides agree within ${(worst / largest).toExponential(1)} of the largest value`)
+  console.error(
+    `both sides agree within ${(worst / largest).toExponential(1)} of the largest value`,
+  )
 }
 
 /** Pictures of one run of a network on either side. */

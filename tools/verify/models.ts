@@ -1,14 +1,23 @@
 import { readFile } from 'node:fs/promises'
 
 import { uniforms } from '@deepfever/core'
-import { STUDENT, TEACHER, describeNetwork, formulaWeights, studentNetwork, teacherNetwork, toOnnx, uniformTensor } from '@deepfever/models'
+import {
+  STUDENT,
+  TEACHER,
+  describeNetwork,
+  formulaWeights,
+  studentNetwork,
+  teacherNetwork,
+  toOnnx,
+  uniformTensor,
+} from '@deepfever/models'
 import { forward, loadParameters } from '@deepfever/models/tfjs'
 import type { Network } from '@deepfever/models'
 import { openBackend, tf } from '@deepfever/runtime'
 import { openSession } from '@deepfever/runtime/onnx'
 
-import { rowOf } from './row.ts'
-import type { Row } from './row.ts'
+import { numberRow } from './row.ts'
+import type { VerifyRow } from './row.ts'
 
 /** Statistics of a tensor in a reference file. */
 interface Statistics {
@@ -52,7 +61,7 @@ const NETWORKS: Readonly<Record<string, { network: Network; taps: string }>> = {
 export async function* verifyModels(
   reference: string,
   { prefix = '', engine, only }: VerifyModelsOptions,
-): AsyncGenerator<Row> {
+): AsyncGenerator<VerifyRow> {
   const wanted = JSON.parse(await readFile(reference, 'utf8')) as Record<string, ModelReference>
   if (engine === 'tfjs') await openBackend()
   yield* uniformRows(prefix, wanted)
@@ -60,7 +69,7 @@ export async function* verifyModels(
   for (const [name, { network, taps }] of Object.entries(NETWORKS)) {
     const model = wanted[name]
     if (model === undefined || (only && !only.includes(name))) continue
-    yield rowOf(`${name}.params`, describeNetwork(network).count, model.params, 0)
+    yield numberRow(`${name}.params`, describeNetwork(network).count, model.params, 0)
     const tapNames = Object.keys(model.taps).map(tap => `${taps}.${tap}`)
     const found = await run(network, tapNames, prefix, `${prefix}${name}.`)
     for (const [tap, statistics] of Object.entries(model.taps)) {
@@ -76,14 +85,14 @@ export async function* verifyModels(
 }
 
 /** The reference's own uniforms: a wrong generator makes every other row meaningless. */
-function* uniformRows(prefix: string, reference: object): Generator<Row> {
+function* uniformRows(prefix: string, reference: object): Generator<VerifyRow> {
   const { formula } = reference as { formula?: { uniform_first4: Record<string, number[]> } }
   for (const [name, wanted] of Object.entries(formula?.uniform_first4 ?? {}))
     for (const [i, found] of uniforms(prefix + name, wanted.length).entries())
-      yield rowOf(`uniform ${name} ${i}`, found, wanted[i]!, 1e-9)
+      yield numberRow(`uniform ${name} ${i}`, found, wanted[i]!, 1e-9)
 }
 
-function shapeRow(name: string, found: readonly number[], wanted: readonly number[]): Row {
+function shapeRow(name: string, found: readonly number[], wanted: readonly number[]): VerifyRow {
   const ok = String(found) === String(wanted)
   return {
     name,
@@ -95,13 +104,17 @@ function shapeRow(name: string, found: readonly number[], wanted: readonly numbe
   }
 }
 
-function* statisticRows(name: string, values: Float32Array, wanted: Statistics): Generator<Row> {
+function* statisticRows(
+  name: string,
+  values: Float32Array,
+  wanted: Statistics,
+): Generator<VerifyRow> {
   const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
-  yield rowOf(`${name}.norm`, norm, wanted.norm, 1e-5 * wanted.norm)
+  yield numberRow(`${name}.norm`, norm, wanted.norm, 1e-5 * wanted.norm)
   const apart = wanted.first.map((value, i) => Math.abs(value - values[i]!))
   const worst = apart.indexOf(Math.max(...apart))
   const tolerance = 1e-4 * wanted.absmax
-  yield rowOf(`${name}.first[${worst}]`, values[worst]!, wanted.first[worst]!, tolerance)
+  yield numberRow(`${name}.first[${worst}]`, values[worst]!, wanted.first[worst]!, tolerance)
 }
 
 async function runOnnx(

@@ -37,9 +37,3 @@ export function textRow(name: string, found: string, wanted: string): VerifyRow 
   const ok = found === wanted
   return { name, found, wanted, deviation: ok ? 0 : 1, tolerance: 0, ok }
 }
-
-/** Short name of VerifyRow. */
-export type Row = VerifyRow
-
-/** Short name of numberRow. */
-export const rowOf = numberRow

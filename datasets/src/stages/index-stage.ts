@@ -22,7 +22,12 @@ async function readPaths(file: string): Promise<Roots> {
   } catch (thrown) {
     throw new FormatError(`${file}: not JSON: ${messageOf(thrown)}`, { file }, thrown)
   }
-  for (const [name, root] of Object.entries(value as object))
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new FormatError(
+      `${file}: found ${JSON.stringify(value)}, wanted an object like {"affectnet": "/data/AffectNet"}`,
+      { file, found: value },
+    )
+  for (const [name, root] of Object.entries(value))
     if (!corpora.includes(name as Corpus) || typeof root !== 'string')
       throw new FormatError(
         `${file}: found ${name}: ${JSON.stringify(root)}, wanted the path of one of ${corpora.join(', ')}`,

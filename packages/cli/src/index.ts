@@ -7,8 +7,7 @@ async function allStages(): Promise<readonly Stage[]> {
   return loaded.flatMap(room => room.stages)
 }
 
-async function overview(): Promise<string> {
-  const stages = await allStages()
+function overview(stages: readonly Stage[]): string {
   const width = Math.max(...stages.map(stage => stage.name.length))
   return [
     'npx deepfever STAGE TARGET [options]',
@@ -39,15 +38,19 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   const [room, target, ...rest] = argv
   if (room === undefined || room === '--help' || room === '-h') {
-    print(await overview())
+    print(overview(await allStages()))
     return room === undefined ? 2 : 0
   }
-  const load = rooms[room]
+  const load = Object.hasOwn(rooms, room) ? rooms[room] : undefined
   if (!load) {
     const near = nearest(room, Object.keys(rooms))
     return fail(`unknown stage ${room}${near ? `; did you mean ${near}?` : ''}`)
   }
   const { stages } = await load()
+  if (target === '--help' || target === '-h') {
+    print(overview(stages))
+    return 0
+  }
   const stage = stages.find(({ name }) => name === `${room} ${target}`)
   if (!stage) {
     const targets = stages.map(({ name }) => name.slice(room.length + 1))

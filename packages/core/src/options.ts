@@ -128,7 +128,9 @@ export function parseOptions<O extends OptionTable>(
   argv: readonly string[],
   command: string,
 ): Values<O> {
-  const byFlag = new Map(Object.entries(table).map(([name, o]) => [toFlag(name).slice(2), { name, o }]))
+  const byFlag = new Map(
+    Object.entries(table).map(([name, o]) => [toFlag(name).slice(2), { name, o }]),
+  )
   const { tokens } = parseArgs({
     args: [...argv],
     options: Object.fromEntries(
@@ -154,7 +156,8 @@ export function parseOptions<O extends OptionTable>(
       )
     }
     const { name, o } = entry
-    if (name in given) throw new UsageError(`--${token.name} is given twice; ${hint}`, { option: name })
+    if (name in given)
+      throw new UsageError(`--${token.name} is given twice; ${hint}`, { option: name })
     const found = token.value ?? (o.flag ? String(entry !== negated) : '')
     const value = o.parse(found)
     if (value === undefined)

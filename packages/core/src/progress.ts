@@ -50,7 +50,8 @@ export function openBar(
       if (now - last < (terminal ? REDRAW_MS : REPORT_MS)) return
       last = now
       if (terminal) draw()
-      else report({ ...fields(), perSecond: +rate().toFixed(1), secondsLeft: Math.round(left() ?? 0) })
+      else
+        report({ ...fields(), perSecond: +rate().toFixed(1), secondsLeft: Math.round(left() ?? 0) })
     },
     done() {
       if (terminal) {

@@ -45,7 +45,10 @@ t.test('options are parsed in every form', t => {
 
 t.test('a wrong option says what was wanted', t => {
   const cases: [string[], RegExp][] = [
-    [['--source=x', '--min-fase=21'], /unknown option --min-fase; did you mean --min-face\?; see: npx/],
+    [
+      ['--source=x', '--min-fase=21'],
+      /unknown option --min-fase; did you mean --min-face\?; see: npx/,
+    ],
     [['--source=x', '--zzzzzzzz=21'], /unknown option --zzzzzzzz; see: npx/],
     [['--source=x', '--fps=0'], /--fps: found "0", wanted number from 0\.01 to 240/],
     [['--source=x', '--fps='], /--fps: found "", wanted number/],
@@ -55,12 +58,17 @@ t.test('a wrong option says what was wanted', t => {
     [['--source=x', 'stray'], /unexpected argument stray/],
     [[], /--source is missing: folder of clips/],
   ]
-  for (const [argv, message] of cases) t.throws(() => parse(...argv), { name: 'UsageError', message })
+  for (const [argv, message] of cases)
+    t.throws(() => parse(...argv), { name: 'UsageError', message })
   t.end()
 })
 
 t.test('only identity options stand in the identity', t => {
-  t.same(identityOf(table, parse('--source=x', '--workers=9')), { fps: 1, minFace: 40, mode: 'joint' })
+  t.same(identityOf(table, parse('--source=x', '--workers=9')), {
+    fps: 1,
+    minFace: 40,
+    mode: 'joint',
+  })
   t.end()
 })
 
@@ -74,7 +82,10 @@ t.test('a stage ends with 0, 1 or 2 and has a help text', async t => {
       run,
     })
   const events: object[] = []
-  const log = { ...silentLog, event: (name: string, fields = {}) => void events.push({ name, ...fields }) }
+  const log = {
+    ...silentLog,
+    event: (name: string, fields = {}) => void events.push({ name, ...fields }),
+  }
   const terminal = { log, signal: new AbortController().signal }
   const printed: string[] = []
   const exit = (argv: string[], run: () => Promise<unknown> = () => Promise.resolve()) =>
@@ -116,7 +127,10 @@ t.test('a log is JSON lines for programs and text for people', t => {
     log.warn('odd')
     return String(stream.read())
   }
-  t.equal(written(), '{"event":"clip","clip":"a","frames":3}\n{"event":"warning","message":"odd"}\n')
+  t.equal(
+    written(),
+    '{"event":"clip","clip":"a","frames":3}\n{"event":"warning","message":"odd"}\n',
+  )
   t.equal(written('text'), 'clip clip=a frames=3\nwarning message=odd\n')
   t.same([0, 59.6, 61, 3661].map(toClock), ['0:00', '1:00', '1:01', '1:01:01'])
   t.end()

@@ -1,4 +1,10 @@
-import { codeOf, decodePicture, encodeJpeg, type Picture, type PictureFault } from '@deepfever/media'
+import {
+  codeOf,
+  decodePicture,
+  encodeJpeg,
+  type Picture,
+  type PictureFault,
+} from '@deepfever/media'
 import type { OpenWork } from '@deepfever/runtime/onnx'
 import { extractFace } from './mtcnn/crop.ts'
 import { detectorOf, type Detect, type Detection, type MtcnnSessions } from './mtcnn/detector.ts'

@@ -2,7 +2,7 @@
 export type Code = readonly number[]
 
 /** Unsigned LEB128, the numbers of the binary format. */
-export function leb(value: number): Code {
+function leb(value: number): Code {
   const bytes: number[] = []
   do {
     bytes.push((value & 0x7f) | (value > 0x7f ? 0x80 : 0))

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import { faces, openArtifact, triplets, writeArtifact, type Face } from '@deepfever/formats'
 import { encodeJpeg } from '@deepfever/media'
-import { initialise, toNetwork, writeCheckpoint, type NetworkSpecification } from '@deepfever/models'
+import {
+  initialise,
+  toNetwork,
+  writeCheckpoint,
+  type NetworkSpecification,
+} from '@deepfever/models'
 import t, { type Test } from 'tap'
 import type { Report } from '../src/report.ts'
 import { stages } from '../src/stages/index.ts'

@@ -23,7 +23,7 @@ function typeOf(column: Column<unknown>, width: number): arrow.DataType {
 }
 
 /** The Arrow schema of a table, with name and version in its metadata. */
-export function toArrowSchema(table: Table, sample?: Row): arrow.Schema {
+function toArrowSchema(table: Table, sample?: Row): arrow.Schema {
   const fields = Object.entries(table.columns).map(([name, column]) => {
     const given = sample?.[name]
     const width = column.width || (given instanceof Float32Array ? given.length : 1)
@@ -95,7 +95,12 @@ export function encodeArrow<C extends Columns>(
   writer.reset(undefined, schema)
   for (let start = 0; start < rows.length; start += ROWS_PER_BATCH) {
     const part = rows.slice(start, start + ROWS_PER_BATCH) as readonly Row[]
-    const children = schema.fields.map(f => toData(f.type, part.map(row => row[f.name])))
+    const children = schema.fields.map(f =>
+      toData(
+        f.type,
+        part.map(row => row[f.name]),
+      ),
+    )
     const struct = arrow.makeData({
       type: new arrow.Struct(schema.fields),
       length: part.length,
@@ -134,7 +139,11 @@ export function* decodeArrow<C extends Columns>(
     batches = reader as Iterable<arrow.RecordBatch>
   } catch (thrown) {
     if (thrown instanceof FormatError) throw thrown
-    throw new FormatError(`${place}: not a readable Arrow file: ${messageOf(thrown)}`, { place }, thrown)
+    throw new FormatError(
+      `${place}: not a readable Arrow file: ${messageOf(thrown)}`,
+      { place },
+      thrown,
+    )
   }
   const names = Object.keys(table.columns)
   for (const batch of batches) {

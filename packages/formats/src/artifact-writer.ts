@@ -49,8 +49,7 @@ const LONG_ITEM = 4
 
 const sizeOf = (row: Row): number =>
   Object.values(row).reduce<number>(
-    (sum, v) =>
-      sum + (typeof v === 'string' ? v.length : ArrayBuffer.isView(v) ? v.byteLength : 8),
+    (sum, v) => sum + (typeof v === 'string' ? v.length : ArrayBuffer.isView(v) ? v.byteLength : 8),
     0,
   )
 
@@ -217,7 +216,11 @@ export async function writeArtifact(
     }
     await writeFile(join(spec.out, 'stats.json'), `${JSON.stringify(stats, null, 1)}\n`)
     await rm(work, { recursive: true, force: true })
-    log.event('wrote', { out: spec.out, ...summaryOf(manifest), seconds: +stats.seconds.toFixed(1) })
+    log.event('wrote', {
+      out: spec.out,
+      ...summaryOf(manifest),
+      seconds: +stats.seconds.toFixed(1),
+    })
     return manifest
   } finally {
     await unlock()

@@ -91,7 +91,9 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
   const tableOf = (table: Table<Columns>) => {
     const entry = manifest.tables[table.name]
     if (entry?.version === table.version) return entry
-    const found = entry ? `${table.name} v${entry.version}` : Object.keys(manifest.tables).join(', ')
+    const found = entry
+      ? `${table.name} v${entry.version}`
+      : Object.keys(manifest.tables).join(', ')
     throw new FormatError(
       `${path}: found ${found || 'no tables'}, wanted ${table.name} v${table.version}; ` +
         rebuildOf(manifest, path),
@@ -101,7 +103,9 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
   async function* shard<C extends Columns>(table: Table<C>, index: number) {
     const entry = tableOf(table).shards[index]
     if (!entry)
-      throw new RangeError(`${path}: ${table.name} has ${tableOf(table).shards.length} shards, not ${index}`)
+      throw new RangeError(
+        `${path}: ${table.name} has ${tableOf(table).shards.length} shards, not ${index}`,
+      )
     const place = join(path, entry.name)
     const file = await readEntry(path, entry, manifest)
     let rows = 0

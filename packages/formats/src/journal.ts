@@ -32,7 +32,10 @@ const emptyState = (): State => ({
 })
 
 /** The safe points in a journal of this work; a last line that was cut off by a kill is left out. */
-async function readPoints(file: string, digest: string): Promise<{ items: string[]; state: State }[]> {
+async function readPoints(
+  file: string,
+  digest: string,
+): Promise<{ items: string[]; state: State }[]> {
   const text = await readFile(file, 'utf8').catch(() => '')
   const [first, ...lines] = text.split('\n').slice(0, -1)
   if (first !== digest) return []

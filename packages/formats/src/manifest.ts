@@ -66,7 +66,9 @@ export const encodeManifest = (manifest: Manifest): string =>
   `${JSON.stringify(manifest, null, 1)}\n`
 
 /** What makes two runs the same work: stage, its behaviour version, identity and inputs. */
-export const workDigest = (m: Pick<Manifest, 'stage' | 'behaviour' | 'identity' | 'inputs'>): string =>
+export const workDigest = (
+  m: Pick<Manifest, 'stage' | 'behaviour' | 'identity' | 'inputs'>,
+): string =>
   sha256(JSON.stringify([m.stage, m.behaviour, Object.entries(m.identity).sort(), m.inputs]))
 
 /** All files an artifact consists of besides its manifest. */

@@ -69,7 +69,9 @@ export async function* decodeParquet<C extends Columns>(
   place: string,
 ): AsyncGenerator<RowOf<Table<C>>> {
   try {
-    const reader = await ParquetReader.openBuffer(Buffer.from(file.buffer, file.byteOffset, file.length))
+    const reader = await ParquetReader.openBuffer(
+      Buffer.from(file.buffer, file.byteOffset, file.length),
+    )
     const { table: name, version } = reader.getMetadata() as Record<string, string>
     const found = `${name} v${version}`
     const wanted = `${table.name} v${table.version}`
@@ -94,6 +96,10 @@ export async function* decodeParquet<C extends Columns>(
     }
   } catch (thrown) {
     if (thrown instanceof FormatError) throw thrown
-    throw new FormatError(`${place}: not a readable Parquet file: ${messageOf(thrown)}`, { place }, thrown)
+    throw new FormatError(
+      `${place}: not a readable Parquet file: ${messageOf(thrown)}`,
+      { place },
+      thrown,
+    )
   }
 }

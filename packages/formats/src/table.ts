@@ -116,7 +116,7 @@ const describeValue = (value: unknown): string =>
     ? `${value.length} values${value.every(Number.isFinite) ? '' : ', some not finite'}`
     : value instanceof Uint8Array
       ? `${value.length} bytes`
-      : JSON.stringify(value) ?? String(value)
+      : (JSON.stringify(value) ?? String(value))
 
 /**
  * Checks a row before it is stored.

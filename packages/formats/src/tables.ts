@@ -1,4 +1,13 @@
-import { bytes, defineTable, float32, float32List, float32Vector, int32, int64, utf8 } from './table.ts'
+import {
+  bytes,
+  defineTable,
+  float32,
+  float32List,
+  float32Vector,
+  int32,
+  int64,
+  utf8,
+} from './table.ts'
 import type { RowOf } from './table.ts'
 
 /** One decoded video frame. Version 1. */

@@ -65,13 +65,20 @@ t.test('rows and files come back as written, and the second run is up to date', 
     write.describe({ blocks: ['a'] })
   }
   const manifest = await writeArtifact(specOf(out), silentLog, body)
-  t.same(manifest.ledger, { inputs: 4, outputs: 3, rejects: { undecodable: { count: 1, example: 'clip2' } } })
+  t.same(manifest.ledger, {
+    inputs: 4,
+    outputs: 3,
+    rejects: { undecodable: { count: 1, example: 'clip2' } },
+  })
   t.notOk(existsSync(`${out}.work`), 'the work folder goes on success')
   const artifact = await openArtifact(out, 'frames')
   const rows: Frame[] = []
   for await (const row of artifact.rows(frames)) rows.push(row)
   t.equal(rows.length, 12)
-  t.same({ ...rows[4]!, image: [...rows[4]!.image] }, { ...frameOf('clip1', 1), image: Array(10).fill(1) })
+  t.same(
+    { ...rows[4]!, image: [...rows[4]!.image] },
+    { ...frameOf('clip1', 1), image: Array(10).fill(1) },
+  )
   for await (const row of artifact.rows(targets)) t.same([...row.target], [Math.fround(0.1), 2])
   t.equal(Buffer.from(await artifact.file('note.txt')).toString(), 'hello')
   const { log, events } = recorder()
@@ -97,45 +104,63 @@ t.test('other options, other inputs, another behaviour or --force run again', as
   t.equal(runs, 5)
 })
 
-t.test('a missing, cut or changed shard is noticed by the writer and named by the reader', async t => {
-  const out = join(t.testdir(), 'frames')
-  const shard = join(out, 'frames-00000.arrow')
-  const damages: [string, RegExp, () => Promise<void>][] = [
-    ['missing', /frames-00000\.arrow: is missing, wanted \d+ bytes; rebuild with: npx deepfever ingest videos/, () => rm(shard)],
-    ['cut', /ends 8 bytes early/, async () => truncate(shard, (await readFile(shard)).length - 8)],
-    ['changed', /sha256 .* its bytes were changed/, async () => {
-      const data = await readFile(shard)
-      data[100]! ^= 1
-      await writeFile(shard, data)
-    }],
-  ]
-  for (const [name, message, damage] of damages) {
-    await writeArtifact(specOf(out), silentLog, clipsOf(2, 2))
-    await damage()
-    const artifact = await openArtifact(out, 'frames')
-    const read = async () => {
-      for await (const row of artifact.rows(frames)) t.ok(row)
+t.test(
+  'a missing, cut or changed shard is noticed by the writer and named by the reader',
+  async t => {
+    const out = join(t.testdir(), 'frames')
+    const shard = join(out, 'frames-00000.arrow')
+    const damages: [string, RegExp, () => Promise<void>][] = [
+      [
+        'missing',
+        /frames-00000\.arrow: is missing, wanted \d+ bytes; rebuild with: npx deepfever ingest videos/,
+        () => rm(shard),
+      ],
+      [
+        'cut',
+        /ends 8 bytes early/,
+        async () => truncate(shard, (await readFile(shard)).length - 8),
+      ],
+      [
+        'changed',
+        /sha256 .* its bytes were changed/,
+        async () => {
+          const data = await readFile(shard)
+          data[100]! ^= 1
+          await writeFile(shard, data)
+        },
+      ],
+    ]
+    for (const [name, message, damage] of damages) {
+      await writeArtifact(specOf(out), silentLog, clipsOf(2, 2))
+      await damage()
+      const artifact = await openArtifact(out, 'frames')
+      const read = async () => {
+        for await (const row of artifact.rows(frames)) t.ok(row)
+      }
+      await t.rejects(read(), { name: 'FormatError', message }, name)
+      const { log, events } = recorder()
+      await writeArtifact(specOf(out), log, clipsOf(2, 2))
+      t.same(events, ['wrote'], `${name}: written again`)
     }
-    await t.rejects(read(), { name: 'FormatError', message }, name)
-    const { log, events } = recorder()
-    await writeArtifact(specOf(out), log, clipsOf(2, 2))
-    t.same(events, ['wrote'], `${name}: written again`)
-  }
-})
+  },
+)
 
-t.test('an interrupted run goes on behind its last full shard and ends with the same bytes', async t => {
-  const dir = t.testdir()
-  const megabytes = 5 * 2 ** 20
-  const whole = join(dir, 'whole')
-  await writeArtifact(specOf(whole), silentLog, clipsOf(3, 9, Infinity, megabytes))
-  const out = join(dir, 'resumed')
-  await t.rejects(writeArtifact(specOf(out), silentLog, clipsOf(3, 9, 5, megabytes)), /killed/)
-  t.notOk(existsSync(out), 'nothing stands under the name before it is whole')
-  const { log, events } = recorder()
-  await writeArtifact(specOf(out), log, clipsOf(3, 9, Infinity, megabytes))
-  t.same(events, ['continues', 'wrote'])
-  t.same(await contentOf(out), await contentOf(whole))
-})
+t.test(
+  'an interrupted run goes on behind its last full shard and ends with the same bytes',
+  async t => {
+    const dir = t.testdir()
+    const megabytes = 5 * 2 ** 20
+    const whole = join(dir, 'whole')
+    await writeArtifact(specOf(whole), silentLog, clipsOf(3, 9, Infinity, megabytes))
+    const out = join(dir, 'resumed')
+    await t.rejects(writeArtifact(specOf(out), silentLog, clipsOf(3, 9, 5, megabytes)), /killed/)
+    t.notOk(existsSync(out), 'nothing stands under the name before it is whole')
+    const { log, events } = recorder()
+    await writeArtifact(specOf(out), log, clipsOf(3, 9, Infinity, megabytes))
+    t.same(events, ['continues', 'wrote'])
+    t.same(await contentOf(out), await contentOf(whole))
+  },
+)
 
 t.test('a ledger that does not close is an error', async t => {
   const out = join(t.testdir(), 'frames')
@@ -167,14 +192,23 @@ t.test('a row that does not fit its table names column, found and wanted', async
     writeArtifact(specOf(out), silentLog, async w => {
       await w.append(frames, { ...frameOf('a', 0), ...row })
     })
-  await t.rejects(write({ width: 1.5 }), /row 0: column width has 1\.5, expected a whole number of 32 bits \(frames v1\)/)
+  await t.rejects(
+    write({ width: 1.5 }),
+    /row 0: column width has 1\.5, expected a whole number of 32 bits \(frames v1\)/,
+  )
   await t.rejects(write({ image: 'x' }), /column image has "x", expected bytes/)
 })
 
 t.test('opening says what is there and what was wanted', async t => {
   const dir = t.testdir({ empty: {}, damaged: { 'manifest.json': '{"manifest":1' } })
-  await t.rejects(openArtifact(join(dir, 'empty'), 'faces'), /no manifest\.json, wanted a faces artifact/)
+  await t.rejects(
+    openArtifact(join(dir, 'empty'), 'faces'),
+    /no manifest\.json, wanted a faces artifact/,
+  )
   await t.rejects(openArtifact(join(dir, 'damaged'), 'faces'), /manifest\.json: not JSON/)
   await writeArtifact(specOf(join(dir, 'frames')), silentLog, clipsOf(1, 1))
-  await t.rejects(openArtifact(join(dir, 'frames'), 'faces'), /found a frames artifact \(made by ingest videos\), wanted faces/)
+  await t.rejects(
+    openArtifact(join(dir, 'frames'), 'faces'),
+    /found a frames artifact \(made by ingest videos\), wanted faces/,
+  )
 })

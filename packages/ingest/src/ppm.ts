@@ -16,7 +16,10 @@ export async function* readPpm(
   let chunks: Uint8Array[] = []
   let length = 0
   const take = (count: number): Buffer => {
-    const all = chunks.length === 1 ? Buffer.from(chunks[0]!.buffer, chunks[0]!.byteOffset, length) : Buffer.concat(chunks)
+    const all =
+      chunks.length === 1
+        ? Buffer.from(chunks[0]!.buffer, chunks[0]!.byteOffset, length)
+        : Buffer.concat(chunks)
     chunks = [all.subarray(count)]
     length -= count
     return all.subarray(0, count)
@@ -29,7 +32,9 @@ export async function* readPpm(
       if (!header) {
         const joined = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
         chunks = [joined]
-        const found = HEADER.exec(Buffer.from(joined.buffer, joined.byteOffset, Math.min(32, length)).toString('latin1'))
+        const found = HEADER.exec(
+          Buffer.from(joined.buffer, joined.byteOffset, Math.min(32, length)).toString('latin1'),
+        )
         if (!found && length < 32) break
         if (!found)
           throw new FormatError(`${place}: the decoder's output is no PPM picture`, { place })

@@ -16,7 +16,10 @@ const run = (...argv: string[]) =>
 async function makeClip(path: string, more: readonly string[] = [], seconds = 2, name = path) {
   const ffmpeg = await findFfmpeg()
   const source = `testsrc=size=64x48:rate=10:duration=${seconds}`
-  await collectFfmpeg(['-f', 'lavfi', '-i', source, ...more, '-y', `file:${path}`], { ffmpeg, name })
+  await collectFfmpeg(['-f', 'lavfi', '-i', source, ...more, '-y', `file:${path}`], {
+    ffmpeg,
+    name,
+  })
 }
 
 async function framesOf(out: string): Promise<Frame[]> {
@@ -37,37 +40,50 @@ t.test('frames come at the asked rate with the true times of the clip', async t 
     // Frames lie every 0.1 s; ticks every 0.25 s take the first frame at or after each.
     [0, 300_000, 500_000, 800_000, 1_000_000, 1_300_000, 1_500_000, 1_800_000],
   )
-  t.same(found.map(frame => frame.index), [0, 1, 2, 3, 4, 5, 6, 7])
+  t.same(
+    found.map(frame => frame.index),
+    [0, 1, 2, 3, 4, 5, 6, 7],
+  )
   const [first] = found
   t.match(first, { clipName: 'a.mp4', width: 64, height: 48, frameId: `${first!.clipId}@0` })
   const picture = await decodePicture(first!.image)
   t.same([picture.width, picture.height], [64, 48])
 })
 
-t.test('a variable rate keeps its timestamps, a large frame is scaled, a turned one stands upright', async t => {
-  const dir = t.testdir({ clips: {} })
-  const odd = "select='not(eq(mod(n,3),1))'"
-  await makeClip(join(dir, 'clips', 'variable.mkv'), ['-vf', odd, '-fps_mode', 'vfr'])
-  await makeClip(join(dir, 'clips', 'wide.mp4'), ['-vf', 'scale=200:100,setsar=1'], 0.2)
-  await makeClip(join(dir, 'plain.mp4'), [], 0.2)
-  const ffmpeg = await findFfmpeg()
-  const plain = join(dir, 'plain.mp4')
-  const turned = join(dir, 'clips', 'turned.mp4')
-  await collectFfmpeg(
-    ['-display_rotation', '90', '-i', plain, '-c', 'copy', '-y', turned],
-    { ffmpeg, name: turned },
-  )
-  const out = join(dir, 'frames')
-  t.equal(await run(`--source=${dir}/clips`, `--out=${out}`, '--fps=240', '--max-side=80'), 0)
-  const found = await framesOf(out)
-  const of = (name: string) => found.filter(frame => frame.clipName === name)
-  t.same(of('variable.mkv').slice(0, 5).map(frame => frame.ptsUs), [0, 200_000, 300_000, 500_000, 600_000])
-  t.match(of('wide.mp4')[0], { width: 80, height: 40 })
-  t.match(of('turned.mp4')[0], { width: 48, height: 64 })
-})
+t.test(
+  'a variable rate keeps its timestamps, a large frame is scaled, a turned one stands upright',
+  async t => {
+    const dir = t.testdir({ clips: {} })
+    const odd = "select='not(eq(mod(n,3),1))'"
+    await makeClip(join(dir, 'clips', 'variable.mkv'), ['-vf', odd, '-fps_mode', 'vfr'])
+    await makeClip(join(dir, 'clips', 'wide.mp4'), ['-vf', 'scale=200:100,setsar=1'], 0.2)
+    await makeClip(join(dir, 'plain.mp4'), [], 0.2)
+    const ffmpeg = await findFfmpeg()
+    const plain = join(dir, 'plain.mp4')
+    const turned = join(dir, 'clips', 'turned.mp4')
+    await collectFfmpeg(['-display_rotation', '90', '-i', plain, '-c', 'copy', '-y', turned], {
+      ffmpeg,
+      name: turned,
+    })
+    const out = join(dir, 'frames')
+    t.equal(await run(`--source=${dir}/clips`, `--out=${out}`, '--fps=240', '--max-side=80'), 0)
+    const found = await framesOf(out)
+    const of = (name: string) => found.filter(frame => frame.clipName === name)
+    t.same(
+      of('variable.mkv')
+        .slice(0, 5)
+        .map(frame => frame.ptsUs),
+      [0, 200_000, 300_000, 500_000, 600_000],
+    )
+    t.match(of('wide.mp4')[0], { width: 80, height: 40 })
+    t.match(of('turned.mp4')[0], { width: 48, height: 64 })
+  },
+)
 
 t.test('broken clips become coded rejects, the rest goes on, and the ledger closes', async t => {
-  const dir = t.testdir({ clips: { 'empty.mp4': '', 'text.mp4': 'this is not a clip\n', 'notes.txt': '' } })
+  const dir = t.testdir({
+    clips: { 'empty.mp4': '', 'text.mp4': 'this is not a clip\n', 'notes.txt': '' },
+  })
   const clips = join(dir, 'clips')
   const evil = `<img src=x onerror="alert(1)"> 'and' -y.mp4`
   await makeClip(join(clips, evil))
@@ -117,22 +133,28 @@ t.test('a playlist that names an address causes no request', async t => {
   await new Promise(resolve => server.close(resolve))
 })
 
-t.test('the decoder output is split at any chunk size, and a cut-off picture is an error', async t => {
-  const picture = (value: number) =>
-    Buffer.concat([Buffer.from('P6\n3 2\n255\n'), Buffer.alloc(18, value)])
-  const all = Buffer.concat([picture(7), picture(10), picture(9)])
-  async function* chunksOf(size: number, bytes: Uint8Array = all) {
-    for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
-  }
-  for (const size of [1, 5, 29, 30, 1000]) {
-    const values: number[] = []
-    for await (const { data, width, height } of readPpm(chunksOf(size), 'clip'))
-      values.push(data[17]!, data.length, width, height)
-    t.same(values, [7, 18, 3, 2, 10, 18, 3, 2, 9, 18, 3, 2], `chunks of ${size}`)
-  }
-  const drain = async (bytes: Uint8Array) => {
-    for await (const part of readPpm(chunksOf(16, bytes), 'clip')) t.ok(part)
-  }
-  await t.rejects(drain(all.subarray(0, 40)), /clip: the decoder's output ends 11 bytes into a picture/)
-  await t.rejects(drain(Buffer.alloc(64)), /no PPM picture/)
-})
+t.test(
+  'the decoder output is split at any chunk size, and a cut-off picture is an error',
+  async t => {
+    const picture = (value: number) =>
+      Buffer.concat([Buffer.from('P6\n3 2\n255\n'), Buffer.alloc(18, value)])
+    const all = Buffer.concat([picture(7), picture(10), picture(9)])
+    async function* chunksOf(size: number, bytes: Uint8Array = all) {
+      for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
+    }
+    for (const size of [1, 5, 29, 30, 1000]) {
+      const values: number[] = []
+      for await (const { data, width, height } of readPpm(chunksOf(size), 'clip'))
+        values.push(data[17]!, data.length, width, height)
+      t.same(values, [7, 18, 3, 2, 10, 18, 3, 2, 9, 18, 3, 2], `chunks of ${size}`)
+    }
+    const drain = async (bytes: Uint8Array) => {
+      for await (const part of readPpm(chunksOf(16, bytes), 'clip')) t.ok(part)
+    }
+    await t.rejects(
+      drain(all.subarray(0, 40)),
+      /clip: the decoder's output ends 11 bytes into a picture/,
+    )
+    await t.rejects(drain(Buffer.alloc(64)), /no PPM picture/)
+  },
+)

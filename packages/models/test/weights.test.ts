@@ -6,8 +6,31 @@ import { openBackend, tf } from '@deepfever/runtime'
 import { openSession } from '@deepfever/runtime/onnx'
 import t from 'tap'
 
-import { STUDENT, TEACHER, WEIGHT_SOURCES, describeNetwork, exportModel, float32Tensor, formulaWeights, importWeights, initialise, openCheckpoint, studentNetwork, teacherNetwork, toOnnx, toNetwork, uniformTensor, writeCheckpoint } from '../src/index.ts'
-import { dropoutMask, forward, loadParameters, normalisePixels, readParameters } from '../src/tfjs/index.ts'
+import {
+  STUDENT,
+  TEACHER,
+  WEIGHT_SOURCES,
+  describeNetwork,
+  exportModel,
+  float32Tensor,
+  formulaWeights,
+  importWeights,
+  initialise,
+  openCheckpoint,
+  studentNetwork,
+  teacherNetwork,
+  toOnnx,
+  toNetwork,
+  uniformTensor,
+  writeCheckpoint,
+} from '../src/index.ts'
+import {
+  dropoutMask,
+  forward,
+  loadParameters,
+  normalisePixels,
+  readParameters,
+} from '../src/tfjs/index.ts'
 import type { Network, NetworkSpecification } from '../src/index.ts'
 
 const specification: NetworkSpecification = {

@@ -90,7 +90,7 @@ export function openPool(
   const workHere = async () => {
     isBusyHere = true
     const lane = await (here ??= openLane(start))
-    for (let next; !isThreadUp && (next = queue.shift()); )
+    for (let next; !isThreadUp && (next = queue.shift());)
       await lane.run(next.job).then(next.resolve, next.reject)
     isBusyHere = false
   }

@@ -25,7 +25,10 @@ interface Block {
 
 async function* blocksOf(artifact: Artifact): AsyncGenerator<Block> {
   let index = 0
-  const toBlock = (rows: readonly Face[]) => ({ item: `${artifact.digest}/${index++}`, faces: rows })
+  const toBlock = (rows: readonly Face[]) => ({
+    item: `${artifact.digest}/${index++}`,
+    faces: rows,
+  })
   let block: Face[] = []
   for await (const face of artifact.rows(faces)) {
     block.push(face)

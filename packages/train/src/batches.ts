@@ -98,7 +98,11 @@ function putPixels(
     }
 }
 
-function toRows(crops: readonly Crop[], flips: readonly boolean[], targetOf: TargetOf): Float32Array {
+function toRows(
+  crops: readonly Crop[],
+  flips: readonly boolean[],
+  targetOf: TargetOf,
+): Float32Array {
   const rows = crops.map(({ faceId }, i) => targetOf(faceId, flips[i]!))
   const width = rows[0]?.length ?? 0
   const flat = new Float32Array(rows.length * width)

@@ -4,7 +4,6 @@ import {
   commonOptions,
   defineStage,
   integer,
-  optionalPath,
   path,
   type Context,
   type Values,
@@ -51,10 +50,13 @@ type Places = CommonValues & { readonly powder?: string; readonly targets?: stri
 /** The experiment that the command line asks for. */
 function experimentOf({ experiment, overlays }: ExperimentFile, options: CommonValues): Experiment {
   const { overlay, init, seed } = options
-  return withOverlay(overlay === 'none' ? experiment : withOverlay(experiment, overlays[overlay]!), {
-    ...(init !== 'default' && { init }),
-    ...(seed >= 0 && { seed }),
-  })
+  return withOverlay(
+    overlay === 'none' ? experiment : withOverlay(experiment, overlays[overlay]!),
+    {
+      ...(init !== 'default' && { init }),
+      ...(seed >= 0 && { seed }),
+    },
+  )
 }
 
 /** Opens all inputs and reads what the streams will take; nothing is missing after this. */
@@ -100,7 +102,13 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   const { out, force } = options
   return writeArtifact({ ...spec, kind: 'checkpoint', out, force }, log, async write =>
     // TensorFlow.js is loaded only when there is something to train.
-    (await import('./training-loop.ts')).train(experiment, await read(), start.state, write, context),
+    (await import('./training-loop.ts')).train(
+      experiment,
+      await read(),
+      start.state,
+      write,
+      context,
+    ),
   )
 }
 

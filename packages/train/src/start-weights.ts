@@ -1,7 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { StageError } from '@deepfever/core'
 import { decodeSafetensors, sha256, type InputEntry, type StateDict } from '@deepfever/formats'
-import { importWeights, initialise, publishedFor, remedyFor, toNetwork, weightsPath } from '@deepfever/models'
+import {
+  importWeights,
+  initialise,
+  publishedFor,
+  remedyFor,
+  toNetwork,
+  weightsPath,
+} from '@deepfever/models'
 import type { Experiment } from './experiment.ts'
 
 /** What a run starts from, and the digest of the file it came from, if any. */

@@ -27,7 +27,7 @@ export interface TrainingBatch {
 }
 
 /** What one step reports. */
-export interface StepReport {
+interface StepReport {
   /** unweighted losses by name */
   readonly losses: Readonly<Record<string, number>>
   /** their weighted sum */

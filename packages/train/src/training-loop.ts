@@ -1,5 +1,5 @@
 import { StageError, type Context } from '@deepfever/core'
-import type { ArtifactWriter } from '@deepfever/formats'
+import type { ArtifactWriter, StateDict } from '@deepfever/formats'
 import { toNetwork, writeCheckpoint } from '@deepfever/models'
 import { openBackend } from '@deepfever/runtime'
 import { openBatches, stepsPerEpoch } from './batches.ts'
@@ -40,6 +40,7 @@ export async function train(
   })
   const bar = log.progress('steps', total)
   const metrics: string[] = []
+  let trained = weights
   try {
     let next = batchOf(0)
     for (let step = 0; step < total; step++) {
@@ -51,10 +52,10 @@ export async function train(
       requireFinite(step, { ...report.losses, total: report.total }, batch.faceIds)
       const epoch = Math.floor(step / perEpoch)
       metrics.push(JSON.stringify({ step, epoch, total: report.total, ...report.losses }))
+      if ((step + 1) % perEpoch === 0) trained = requireFiniteWeights(step, await trainer.read())
       bar.advance()
     }
     bar.done()
-    const { weights: trained } = await trainer.read()
     await writeCheckpoint(write, experiment.network, trained)
   } finally {
     trainer.close()
@@ -77,4 +78,18 @@ function requireFinite(
     `step ${step}: the loss ${part} is ${value}; lower the learning rate or look at the faces named`,
     { step, part, faceIds },
   )
+}
+
+/** A kernel may turn what is no number into 0 on its way to the loss; the weights still show it. */
+function requireFiniteWeights(step: number, { weights }: { weights: StateDict }): StateDict {
+  for (const [part, { values }] of weights)
+    if (!(values as Float32Array).every(Number.isFinite))
+      throw new StageError(
+        `step ${step}: ${part} holds no numbers any more; lower the learning rate`,
+        {
+          step,
+          part,
+        },
+      )
+  return weights
 }

@@ -103,7 +103,7 @@ export function gather(
 }
 
 /** The value of a float16's bits. */
-export function widenHalf(bits: number): number {
+function widenHalf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1
   const exponent = (bits >> 10) & 31
   const fraction = bits & 1023
@@ -113,7 +113,7 @@ export function widenHalf(bits: number): number {
 }
 
 /** The float16 bits nearest to `value`, ties to even; too large becomes infinity. */
-export function narrowHalf(value: number): number {
+function narrowHalf(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0
   const size = Math.abs(value)
   if (Number.isNaN(value)) return 0x7e00
