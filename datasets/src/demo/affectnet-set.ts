@@ -8,18 +8,6 @@ import { photograph, placeFace } from './scene.ts'
 const PICTURE = { width: 124, height: 160 }
 const WIDTH = 4
 
-/** Valence and arousal of each expression at full strength, rows as `expressionNames`. */
-const feelings: readonly (readonly [number, number])[] = [
-  [0, 0],
-  [0.75, 0.2],
-  [-0.65, -0.3],
-  [0.1, 0.75],
-  [-0.3, 0.8],
-  [-0.7, 0.4],
-  [-0.5, 0.65],
-  [-0.55, 0.35],
-]
-
 interface Item {
   readonly folder: string
   readonly id: number
@@ -28,8 +16,8 @@ interface Item {
 
 /**
  * Drawn faces in the layout of AffectNet's newer release: `train_set` and `val_set` with
- * `images/<id>.jpg` and `annotations/<id>_{exp,val,aro}.npy`, 0-d text as in the release. The
- * landmark files are left out. All eight classes are equally frequent.
+ * `images/<id>.jpg` and `annotations/<id>_exp.npy`, 0-d text as in the release. The files of
+ * valence, arousal and landmarks are left out: nothing reads them yet, and files cost time. All eight classes are equally frequent.
  */
 export async function* drawAffectNet(
   seed: number,
@@ -60,16 +48,11 @@ async function drawItem(
   const faces = [placeFace(label, PICTURE, random)]
   const picture = { ...PICTURE, faces, style: 'paint' as const }
   const bytes = await photograph(picture, noise, random)
-  const [valence, arousal] = feelings[label]!.map(mean => {
-    const value = mean * (0.6 + 0.4 * random.next()) + 0.05 * random.normal()
-    return Math.max(-1, Math.min(1, value)).toFixed(4)
-  })
-  const note = (kind: string, value: string): DemoFile => ({
-    path: `affectnet/${folder}/annotations/${id}_${kind}.npy`,
-    bytes: encodeNpy({ shape: [], values: [value] }),
-  })
   return [
     { path: `affectnet/${folder}/images/${id}.jpg`, bytes },
-    ...[note('exp', String(label)), note('val', valence!), note('aro', arousal!)],
+    {
+      path: `affectnet/${folder}/annotations/${id}_exp.npy`,
+      bytes: encodeNpy({ shape: [], values: [String(label)] }),
+    },
   ]
 }

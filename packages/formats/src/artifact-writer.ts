@@ -1,7 +1,7 @@
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StageError, type Log, type Work } from '@deepfever/core'
-import { damageOf, readManifest, stampsOf } from './artifact.ts'
+import { damageOf, readManifest, writeStats } from './artifact.ts'
 import { openJournal, type State } from './journal.ts'
 import { takeLock } from './lock.ts'
 import { encodeManifest, sha256, workDigest, type InputEntry, type Manifest } from './manifest.ts'
@@ -209,17 +209,13 @@ export async function writeArtifact(
     const manifest = toManifest(spec, state)
     await writeDurably(join(parts, 'manifest.json'), encodeManifest(manifest))
     await moveIntoPlace(spec.out, work, parts)
-    const stats = {
-      seconds: (Date.now() - started) / 1000,
-      finished: new Date().toISOString(),
-      stamps: await stampsOf(spec.out, manifest),
-    }
-    await writeFile(join(spec.out, 'stats.json'), `${JSON.stringify(stats, null, 1)}\n`)
+    const seconds = (Date.now() - started) / 1000
+    await writeStats(spec.out, manifest, { seconds, finished: new Date().toISOString() })
     await rm(work, { recursive: true, force: true })
     log.event('wrote', {
       out: spec.out,
       ...summaryOf(manifest),
-      seconds: +stats.seconds.toFixed(1),
+      seconds: +seconds.toFixed(1),
     })
     return manifest
   } finally {

@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FormatError } from '@deepfever/core'
+import { FormatError, mapOrdered } from '@deepfever/core'
 import { entriesOf, parseManifest, sha256, type FileEntry, type Manifest } from './manifest.ts'
 import { decodeShard } from './shard.ts'
 import type { Columns, RowOf, Table } from './table.ts'
@@ -139,24 +139,34 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
   }
 }
 
+/** Files read side by side when digests are checked. */
+const READERS = 8
+
 /** Size, modification and change time of a file: equal stamps mean it was not touched since. */
 async function stampOf(place: string): Promise<string> {
   const { size, mtimeMs, ctimeMs, ino } = await stat(place)
   return [size, mtimeMs, ctimeMs, ino].join(' ')
 }
 
-/** Stamps of all files of an artifact, for a later `isWhole`. */
-export async function stampsOf(path: string, manifest: Manifest): Promise<Record<string, string>> {
-  const stamps: Record<string, string> = {}
-  for (const { name } of entriesOf(manifest)) stamps[name] = await stampOf(join(path, name))
-  return stamps
+/** What stats.json holds: facts of one run, which equal work need not share. */
+export interface Stats {
+  readonly seconds?: number
+  readonly finished?: string
+  /** stamps of all files when their digests were last known to be right */
+  readonly stamps?: Readonly<Record<string, string>>
 }
 
-/** Stamps recorded in stats.json when the artifact was written. */
-const recordedStamps = (path: string): Promise<Record<string, string>> =>
+const readStats = (path: string): Promise<Stats> =>
   readFile(join(path, 'stats.json'), 'utf8')
-    .then(text => (JSON.parse(text) as { stamps?: Record<string, string> }).stamps ?? {})
+    .then(text => JSON.parse(text) as Stats)
     .catch(() => ({}))
+
+/** Writes stats.json with the stamps of all files as they stand now. */
+export async function writeStats(path: string, manifest: Manifest, stats: Stats): Promise<void> {
+  const stamps: Record<string, string> = {}
+  for (const { name } of entriesOf(manifest)) stamps[name] = await stampOf(join(path, name))
+  await writeFile(join(path, 'stats.json'), `${JSON.stringify({ ...stats, stamps }, null, 1)}\n`)
+}
 
 /**
  * What is wrong with the artifact in `path`, in words: a file missing, cut or changed. A file
@@ -167,12 +177,17 @@ export async function damageOf(path: string): Promise<string | undefined> {
   try {
     const read = await readManifest(path)
     if (!read) return undefined
-    const stamps = await recordedStamps(path)
-    for (const entry of entriesOf(read.manifest)) {
+    const { manifest } = read
+    const stats = await readStats(path)
+    const touched: FileEntry[] = []
+    for (const entry of entriesOf(manifest)) {
       const stamp = await stampOf(join(path, entry.name)).catch(() => undefined)
-      if (stamp === undefined || stamp !== stamps[entry.name])
-        await readEntry(path, entry, read.manifest)
+      if (stamp === undefined || stamp !== stats.stamps?.[entry.name]) touched.push(entry)
     }
+    const reads = mapOrdered(touched, READERS, entry => readEntry(path, entry, manifest))
+    for await (const data of reads) void data
+    // Whole after all: the next look need not read them again.
+    if (touched.length > 0) await writeStats(path, manifest, stats).catch(() => {})
   } catch (thrown) {
     if (thrown instanceof FormatError) return thrown.message
     throw thrown
