@@ -69,7 +69,7 @@ export async function openBench({ pictures = '32' }: BenchWords, peers: string):
         for (let i = 0; i < Number(pictures); i++) yield Promise.resolve(i)
       }
       const start = performance.now()
-      const jobOf = (i: number) => ({ bytes: files[i % files.length]!, gate })
+      const jobOf = (i: number) => ({ file: files[i % files.length]!, gate })
       for await (const { answer } of findFaces(items(), jobOf, { workers: THREADS, detect: true }))
         if ('rejected' in answer) throw new Error(`a picture was rejected: ${answer.rejected}`)
       return (1000 * Number(pictures)) / (performance.now() - start)

@@ -36,7 +36,7 @@ export const facesStage = defineStage({
         for await (const frame of source.rows(frames)) if (!write.isDone(frame.frameId)) yield frame
       }
       const { probability, minFace } = options
-      const jobOf = ({ image }: Frame) => ({ bytes: image, gate: { probability, minFace } })
+      const jobOf = ({ image }: Frame) => ({ file: image, gate: { probability, minFace } })
       const found = findFaces(waiting(), jobOf, { workers, detect: true })
       for await (const { item: frame, answer } of found) {
         checkpoint()

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defineStage, integer, number, optionalPath, path } from '@deepfever/core'
 import type { Context, Values } from '@deepfever/core'
@@ -35,6 +34,9 @@ interface Corpora {
   readonly rejects: readonly ReadReject[]
 }
 
+/** How a picture without a face stands in the journal: a run that goes on must know them apart. */
+const turnedAway = (id: string): string => `rejected ${id}`
+
 async function writeFaces(
   source: Source,
   readings: Corpora['readings'],
@@ -43,26 +45,26 @@ async function writeFaces(
   write: ArtifactWriter,
 ): Promise<Set<string>> {
   const kept = new Set<string>()
+  // Read ahead of the pictures, so written behind them: rows and ledger keep one order.
+  const refused: ReadReject[] = []
   const bar = log.progress('pictures')
   async function* pictures() {
     for await (const reading of readings) {
-      const id = 'picture' in reading ? reading.picture.id : reading.reject.id
-      if ('picture' in reading) yield reading.picture
-      else {
-        write.reject(reading.reject.code, id)
-        await write.done(id)
-      }
+      if ('reject' in reading) refused.push(reading.reject)
+      else if (write.isDone(reading.picture.id)) kept.add(reading.picture.id)
+      else if (!write.isDone(turnedAway(reading.picture.id))) yield reading.picture
     }
   }
   const { probability, minFace } = options
-  const jobOf = async (item: LabelledPicture) => ({
-    bytes: await readFile(join(source.root, item.path)),
+  const jobOf = (item: LabelledPicture) => ({
+    file: join(source.root, item.path),
     gate: { probability, minFace },
     meant: { box: item.box, relative: item.relative },
   })
   for await (const { item, answer } of findFaces(pictures(), jobOf, options)) {
     checkpoint()
-    if ('rejected' in answer) write.reject(answer.rejected, item.path)
+    const rejected = 'rejected' in answer
+    if (rejected) write.reject(answer.rejected, item.path)
     else {
       await write.append(faces, {
         faceId: `${item.id}#0`,
@@ -75,11 +77,20 @@ async function writeFaces(
       kept.add(item.id)
       write.accept()
     }
-    await write.done(item.id)
+    await write.done(rejected ? turnedAway(item.id) : item.id)
     bar.advance()
   }
   bar.done()
+  await writeRejects(refused, write)
   return kept
+}
+
+async function writeRejects(rejects: readonly ReadReject[], write: ArtifactWriter): Promise<void> {
+  for (const { id, code } of rejects) {
+    if (write.isDone(id)) continue
+    write.reject(code, id)
+    await write.done(id)
+  }
 }
 
 async function writeTriplets(
@@ -87,11 +98,9 @@ async function writeTriplets(
   kept: ReadonlySet<string>,
   write: ArtifactWriter,
 ): Promise<void> {
-  for (const { id, code } of rejects) {
-    write.reject(code, id)
-    await write.done(id)
-  }
+  await writeRejects(rejects, write)
   for (const { id, faces: three, ...vote } of found) {
+    if (write.isDone(id)) continue
     if (three.every(face => kept.has(face))) {
       const [first, second, third] = three.map(face => `${face}#0`) as [string, string, string]
       await write.append(triplets, { tripletId: id, first, second, third, ...vote })

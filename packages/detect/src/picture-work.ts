@@ -2,6 +2,7 @@ import {
   codeOf,
   decodePicture,
   encodeJpeg,
+  readPicture,
   type Picture,
   type PictureFault,
 } from '@deepfever/media'
@@ -26,7 +27,8 @@ export interface MeantFace {
 
 /** A picture file and what is wanted of it: every face that passes, or the one that is meant. */
 export interface PictureJob {
-  readonly bytes: Uint8Array
+  /** the file's bytes, or where it lies */
+  readonly file: Uint8Array | string
   readonly gate: Gate
   readonly meant?: MeantFace | undefined
 }
@@ -40,7 +42,7 @@ export interface CutFace extends Detection {
 /** The faces of a picture, at least one, or why there are none. */
 export type PictureAnswer = { readonly faces: readonly CutFace[] } | { readonly rejected: Reject }
 /** Why a picture gave no face. */
-export type Reject = PictureFault | 'no_face' | 'low_probability' | 'face_too_small'
+export type Reject = PictureFault | 'no_face' | 'low_probability' | 'face_too_small' | 'bad_box'
 
 /** Least overlap at which a detection is taken to be the face that is meant. */
 const SAME_FACE = 0.3
@@ -54,12 +56,12 @@ export const openWork: OpenWork<PictureJob, PictureAnswer> = sessions => {
 
 /** Decodes a picture, finds the wanted faces and cuts them out. */
 export async function facesOf(
-  { bytes, gate, meant }: PictureJob,
+  { file, gate, meant }: PictureJob,
   detect: Detect,
 ): Promise<PictureAnswer> {
   let picture: Picture
   try {
-    picture = await decodePicture(bytes)
+    picture = await (typeof file === 'string' ? readPicture(file) : decodePicture(file))
   } catch (thrown) {
     return { rejected: codeOf(thrown) as PictureFault }
   }
@@ -71,6 +73,7 @@ export async function facesOf(
   }
   const found = meantOf(picture, passing, meant)
   const given = { box: boxOf(picture, meant), landmarks: new Float32Array(10), probability: 0 }
+  if (!found && !hasPixels(picture, given.box)) return { rejected: 'bad_box' }
   return { faces: [await cut(picture, found ?? given, found ? 'detected' : 'given')] }
 }
 
@@ -88,6 +91,11 @@ function boxOf({ width, height }: Picture, { box, relative }: MeantFace): Float3
   const [x, y] = relative ? [width, height] : [1, 1]
   return Float32Array.of(box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 }
+
+/** Whether a box covers at least one pixel of the picture. */
+const hasPixels = ({ width, height }: Picture, [x1, y1, x2, y2]: Float32Array): boolean =>
+  Math.trunc(Math.min(x2!, width)) > Math.trunc(Math.max(x1!, 0)) &&
+  Math.trunc(Math.min(y2!, height)) > Math.trunc(Math.max(y1!, 0))
 
 /** The detection of most overlap with the meant box, or the largest without one. */
 function meantOf(

@@ -134,7 +134,7 @@ t.test('the gate: what is small or doubtful is no face; a meant face has to be m
   })
   const gate = { probability: 0.9, minFace: 20 }
   const answer = (detections: Detection[], box?: [number, number, number, number]) =>
-    facesOf({ bytes: empty, gate, ...(box && { meant: { box } }) }, async () => detections)
+    facesOf({ file: empty, gate, ...(box && { meant: { box } }) }, async () => detections)
   t.same(await answer([]), { rejected: 'no_face' })
   t.same(await answer([at(0, 19, 0.99)]), { rejected: 'face_too_small' })
   t.same(await answer([at(0, 19, 0.99), at(0, 20, 0.89)]), { rejected: 'low_probability' })

@@ -149,7 +149,7 @@ t.test('a RAF probe reports itself, the untrained network and where faces went',
     },
   })
   t.equal(report.banner, 'Smoke: drawn data')
-  t.equal(report.configuration['C'], 10_000)
+  t.equal(report.configuration['penalty'], 10_000)
   t.match(await readFile(join(out, 'report.html'), 'utf8'), 'Smoke: drawn data')
   const digest = (await openArtifact(out, 'report')).digest
   t.equal(await run('eval raf', { ...options, workers: '1', force: '' }), 0)

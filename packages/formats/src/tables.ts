@@ -42,7 +42,7 @@ export type Face = RowOf<typeof faces>
 
 /** Three faces and the vote on which of them is the odd one. Version 1. */
 export const triplets = defineTable('triplets', 1, {
-  tripletId: utf8('`<split>-<row of the CSV>`'),
+  tripletId: utf8('`fec:<split>-<row of the CSV>`'),
   first: utf8('faceId'),
   second: utf8('faceId'),
   third: utf8('faceId'),

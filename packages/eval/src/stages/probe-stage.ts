@@ -10,8 +10,8 @@ import type { SubjectOptions, Tally } from './subject.ts'
 /** Options of a probe. */
 export const probeOptions = {
   ...subjectOptions,
-  C: number({
-    help: 'inverse strength of the L2 penalty of the logistic regression',
+  penalty: number({
+    help: "C, the inverse strength of the logistic regression's L2 penalty",
     standard: 10_000,
     min: 1e-6,
     max: 1e12,
@@ -31,14 +31,14 @@ export interface ProbeCorpus {
 
 /** Embeds a corpus, fits the probe on `train`, and judges it on the test split. */
 export const runProbe = (
-  options: SubjectOptions & { readonly C: number },
+  options: SubjectOptions & { readonly penalty: number },
   context: Context,
   corpus: ProbeCorpus,
 ) =>
   writeReport(options, context, 'embedding', async subject => {
     const parts = await collectFeatures(options, context, corpus, subject)
     const { classes, balanced } = corpus
-    const { C, seed, workers: threads } = options
+    const { penalty: C, seed, workers: threads } = options
     const evaluate = ({ train, test }: Record<Part, LabelledFeatures>) =>
       evaluateProbe({ train, test, classes, C, balanced, seed: String(seed), threads })
     const own = await evaluate(parts[0]!)

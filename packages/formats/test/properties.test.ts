@@ -1,0 +1,149 @@
+// tap: test/properties.test.ts covers src/arrow.ts, src/parquet.ts, src/shard.ts, src/table.ts, src/manifest.ts, src/artifact.ts
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { FormatError, silentLog } from '@deepfever/core'
+import {
+  bytes,
+  decodeShard,
+  defineTable,
+  encodeShard,
+  float32,
+  float32List,
+  float32Vector,
+  int32,
+  int64,
+  openArtifact,
+  utf8,
+  writeArtifact,
+  type RowOf,
+} from '../src/index.ts'
+
+const columns = {
+  text: utf8('any'),
+  small: int32('any'),
+  large: int64('any'),
+  real: float32('any'),
+  box: float32List(3, 'any'),
+  vector: float32Vector('any'),
+  raw: bytes('any'),
+}
+const tables = {
+  arrow: defineTable('drawn', 1, columns, 'arrow'),
+  parquet: defineTable('drawn', 1, columns, 'parquet'),
+} as const
+type DrawnRow = RowOf<(typeof tables)['arrow']>
+
+const real = fc.float({ noNaN: true, noDefaultInfinity: true })
+const vectorOf = (width: number) =>
+  fc.array(real, { minLength: width, maxLength: width }).map(values => Float32Array.from(values))
+const rowOf = (width: number) =>
+  fc.record({
+    text: fc.string({ unit: 'binary', maxLength: 12 }),
+    small: fc.integer(),
+    large: fc.maxSafeInteger(),
+    real,
+    box: vectorOf(3),
+    vector: vectorOf(width),
+    raw: fc.uint8Array({ maxLength: 20 }),
+  })
+/** Rows of one file: the free vector has one width in all of them. */
+const anyRows = fc
+  .integer({ min: 1, max: 5 })
+  .chain(width => fc.array(rowOf(width), { maxLength: 20 }))
+
+/** Plain values, so that views into a file compare with what was written. */
+const plain = (row: DrawnRow) => ({
+  ...row,
+  box: [...row.box],
+  vector: [...row.vector],
+  raw: [...row.raw],
+})
+
+async function collect(rows: AsyncIterable<DrawnRow>) {
+  const all: ReturnType<typeof plain>[] = []
+  for await (const row of rows) all.push(plain(row))
+  return all
+}
+
+/** A change of a file: some bits of a byte, an end cut off, bytes put in. */
+const anyDamage = fc.oneof(
+  fc.record({ kind: fc.constant('flip'), at: fc.nat(), bits: fc.integer({ min: 1, max: 255 }) }),
+  fc.record({ kind: fc.constant('cut'), at: fc.nat(), bits: fc.constant(0) }),
+  fc.record({ kind: fc.constant('insert'), at: fc.nat(), bits: fc.nat({ max: 255 }) }),
+)
+interface Damage {
+  readonly kind: string
+  readonly at: number
+  readonly bits: number
+}
+function damaged(file: Uint8Array, { kind, at, bits }: Damage): Uint8Array {
+  const place = at % file.length
+  if (kind === 'cut') return file.slice(0, place)
+  if (kind === 'insert')
+    return Buffer.concat([file.subarray(0, place), Uint8Array.of(bits), file.subarray(place)])
+  const changed = file.slice()
+  changed[place]! ^= bits
+  return changed
+}
+
+for (const [storage, table] of Object.entries(tables)) {
+  t.test(`${storage}: what is written is read back, and equal rows give equal bytes`, async t => {
+    const property = fc.asyncProperty(anyRows, async rows => {
+      const file = await encodeShard(table, rows)
+      t.strictSame(await collect(decodeShard(table, file, 'shard')), rows.map(plain))
+      t.strictSame(await encodeShard(table, rows), file)
+    })
+    await fc.assert(property, { numRuns: 100 })
+  })
+
+  t.test(`${storage}: a damaged artifact is a FormatError or reads as it was written`, async t => {
+    const out = join(t.testdir({}), 'artifact')
+    const rows = fc.sample(rowOf(2), { numRuns: 3, seed: 1 })
+    const spec = { out, kind: 'drawn', stage: 'draw', behaviour: 1, identity: { a: 1 }, inputs: [] }
+    const { tables } = await writeArtifact(spec, silentLog, async write => {
+      for (const row of rows) await write.append(table, row)
+      write.reject('no_reason', 'example')
+      await write.done('all')
+    })
+    const read = async () => {
+      const artifact = await openArtifact(out, 'drawn')
+      return { rows: await collect(artifact.rows(table)), ledger: artifact.manifest.ledger }
+    }
+    const whole = await read()
+    const shard = join(out, tables['drawn']!.shards[0]!.name)
+    const manifest = join(out, 'manifest.json')
+    const files = { shard: await readFile(shard), manifest: await readFile(manifest) }
+    const after = async (place: string, file: Uint8Array, damage: Damage) => {
+      await writeFile(place, damaged(file, damage))
+      const found = await read().catch((thrown: unknown) => thrown)
+      await writeFile(place, file)
+      return found
+    }
+    const damages = fc.asyncProperty(anyDamage, async damage => {
+      const shardRead = await after(shard, files.shard, damage)
+      if (!(shardRead instanceof FormatError)) throw new Error('a damaged shard was read')
+      const manifestRead = await after(manifest, files.manifest, damage)
+      if (manifestRead instanceof FormatError) return
+      if (manifestRead instanceof Error) throw manifestRead
+      t.strictSame((manifestRead as typeof whole).rows, whole.rows)
+      t.match((manifestRead as typeof whole).ledger, { inputs: Number, outputs: Number })
+      t.type(Object.entries((manifestRead as typeof whole).ledger.rejects), Array)
+    })
+    await fc.assert(damages, { numRuns: 100 })
+  })
+
+  t.test(`${storage}: a damaged shard without its manifest never gives another error`, async t => {
+    const rows = fc.sample(rowOf(2), { numRuns: 3, seed: 2 })
+    const file = await encodeShard(table, rows)
+    const property = fc.asyncProperty(anyDamage, async damage => {
+      const found = await collect(decodeShard(table, damaged(file, damage), 'shard')).catch(
+        (thrown: unknown) => thrown,
+      )
+      if (found instanceof Error && !(found instanceof FormatError)) throw found
+    })
+    await fc.assert(property, { numRuns: 100 })
+    t.pass('100 damages')
+  })
+}
