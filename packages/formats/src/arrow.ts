@@ -113,8 +113,15 @@ export function encodeArrow<C extends Columns>(
   return writer.toUint8Array(true)
 }
 
+/** Arrow's own decoder drops a byte order mark at the start of a text. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
+const textAt = ({ values, valueOffsets }: arrow.Data<arrow.Utf8>, i: number): string =>
+  decoder.decode(values.subarray(valueOffsets[i], valueOffsets[i + 1]))
+
 /** Value of `column` in row `i`; lists and bytes are views into the file's memory. */
 function valueAt(column: Column<unknown>, vector: arrow.Vector, i: number): unknown {
+  if (column.type === 'utf8') return textAt(vector.data[0] as arrow.Data<arrow.Utf8>, i)
   const value: unknown = vector.get(i)
   if (column.type === 'int64') return Number(value)
   if (column.type === 'float32List') return (value as arrow.Vector).toArray()

@@ -87,6 +87,18 @@ const isEntry = (value: unknown): boolean =>
   Number.isSafeInteger(value.sizeBytes) &&
   /^[0-9a-f]{64}$/.test(String(value.sha256))
 
+const isInput = (value: unknown): boolean =>
+  isObject(value) && typeof value.role === 'string' && typeof value.digest === 'string'
+
+const isLedger = ({ inputs, outputs, rejects }: Record<string, unknown>): boolean =>
+  Number.isSafeInteger(inputs) &&
+  Number.isSafeInteger(outputs) &&
+  isObject(rejects) &&
+  Object.values(rejects).every(
+    reject =>
+      isObject(reject) && Number.isSafeInteger(reject.count) && typeof reject.example === 'string',
+  )
+
 /**
  * Parses manifest.json.
  *
@@ -114,6 +126,10 @@ export function parseManifest(json: string, place: string): Manifest {
     if (!isObject(value[key])) fail(key, value[key], 'an object')
   for (const key of ['inputs', 'files'])
     if (!Array.isArray(value[key])) fail(key, value[key], 'a list')
+  if (!isLedger(value.ledger as Record<string, unknown>))
+    fail('ledger', value.ledger, 'inputs, outputs and rejects with count and example')
+  for (const entry of value.inputs as unknown[])
+    if (!isInput(entry)) fail('input', entry, 'role and digest')
   for (const entry of value.files as unknown[])
     if (!isEntry(entry)) fail('file entry', entry, 'name, sizeBytes and sha256')
   for (const [name, table] of Object.entries(value.tables as Record<string, unknown>)) {

@@ -1,6 +1,8 @@
 // tap: test/properties.test.ts covers src/arrow.ts, src/parquet.ts, src/shard.ts, src/table.ts, src/manifest.ts, src/artifact.ts
+import { deepStrictEqual } from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import { FormatError, silentLog } from '@deepfever/core'
@@ -38,9 +40,11 @@ type DrawnRow = RowOf<(typeof tables)['arrow']>
 const real = fc.float({ noNaN: true, noDefaultInfinity: true })
 const vectorOf = (width: number) =>
   fc.array(real, { minLength: width, maxLength: width }).map(values => Float32Array.from(values))
+/** One to four bytes in UTF-8, and what delimiters are made of. */
+const letter = fc.constantFrom('a', '\0', '"', ',', '\n', 'é', '字', '😀', '\ufeff', '\u0301')
 const rowOf = (width: number) =>
   fc.record({
-    text: fc.string({ unit: 'binary', maxLength: 12 }),
+    text: fc.string({ unit: letter, maxLength: 12 }),
     small: fc.integer(),
     large: fc.maxSafeInteger(),
     real,
@@ -51,7 +55,7 @@ const rowOf = (width: number) =>
 /** Rows of one file: the free vector has one width in all of them. */
 const anyRows = fc
   .integer({ min: 1, max: 5 })
-  .chain(width => fc.array(rowOf(width), { maxLength: 20 }))
+  .chain(width => fc.array(rowOf(width), { maxLength: 8 }))
 
 /** Plain values, so that views into a file compare with what was written. */
 const plain = (row: DrawnRow) => ({
@@ -67,11 +71,16 @@ async function collect(rows: AsyncIterable<DrawnRow>) {
   return all
 }
 
-/** A change of a file: some bits of a byte, an end cut off, bytes put in. */
+/** Positions all over a file: drawn numbers lean towards 0 otherwise. */
+const anywhere = fc.noBias(fc.nat())
+const part = (kind: string, min: number, max: number) =>
+  fc.record({ kind: fc.constant(kind), at: anywhere, bits: fc.integer({ min, max }) })
+/** A change of a file: bits of a byte (few: text stays text), an end cut off, a byte put in. */
 const anyDamage = fc.oneof(
-  fc.record({ kind: fc.constant('flip'), at: fc.nat(), bits: fc.integer({ min: 1, max: 255 }) }),
-  fc.record({ kind: fc.constant('cut'), at: fc.nat(), bits: fc.constant(0) }),
-  fc.record({ kind: fc.constant('insert'), at: fc.nat(), bits: fc.nat({ max: 255 }) }),
+  part('flip', 1, 7),
+  part('flip', 1, 255),
+  part('cut', 0, 0),
+  part('insert', 32, 126),
 )
 interface Damage {
   readonly kind: string
@@ -80,10 +89,10 @@ interface Damage {
 }
 function damaged(file: Uint8Array, { kind, at, bits }: Damage): Uint8Array {
   const place = at % file.length
-  if (kind === 'cut') return file.slice(0, place)
+  if (kind === 'cut') return file.subarray(0, place)
   if (kind === 'insert')
     return Buffer.concat([file.subarray(0, place), Uint8Array.of(bits), file.subarray(place)])
-  const changed = file.slice()
+  const changed = Uint8Array.from(file)
   changed[place]! ^= bits
   return changed
 }
@@ -92,10 +101,11 @@ for (const [storage, table] of Object.entries(tables)) {
   t.test(`${storage}: what is written is read back, and equal rows give equal bytes`, async t => {
     const property = fc.asyncProperty(anyRows, async rows => {
       const file = await encodeShard(table, rows)
-      t.strictSame(await collect(decodeShard(table, file, 'shard')), rows.map(plain))
-      t.strictSame(await encodeShard(table, rows), file)
+      deepStrictEqual(await collect(decodeShard(table, file, 'shard')), rows.map(plain))
+      deepStrictEqual(await encodeShard(table, rows), file)
     })
     await fc.assert(property, { numRuns: 100 })
+    t.pass('100 files')
   })
 
   t.test(`${storage}: a damaged artifact is a FormatError or reads as it was written`, async t => {
@@ -121,29 +131,36 @@ for (const [storage, table] of Object.entries(tables)) {
       await writeFile(place, file)
       return found
     }
+    let refused = 0
     const damages = fc.asyncProperty(anyDamage, async damage => {
       const shardRead = await after(shard, files.shard, damage)
       if (!(shardRead instanceof FormatError)) throw new Error('a damaged shard was read')
       const manifestRead = await after(manifest, files.manifest, damage)
-      if (manifestRead instanceof FormatError) return
-      if (manifestRead instanceof Error) throw manifestRead
-      t.strictSame((manifestRead as typeof whole).rows, whole.rows)
-      t.match((manifestRead as typeof whole).ledger, { inputs: Number, outputs: Number })
-      t.type(Object.entries((manifestRead as typeof whole).ledger.rejects), Array)
+      if (manifestRead instanceof FormatError) refused++
+      else {
+        if (manifestRead instanceof Error) throw manifestRead
+        const { rows, ledger } = manifestRead as typeof whole
+        if (!isDeepStrictEqual(rows, whole.rows)) throw new Error('other rows were read')
+        Object.values(ledger.rejects).map(({ count }) => count.toFixed())
+      }
     })
     await fc.assert(damages, { numRuns: 100 })
+    t.ok(refused > 30, `${refused} of 100 damaged manifests were refused`)
   })
 
-  t.test(`${storage}: a damaged shard without its manifest never gives another error`, async t => {
+  t.test(`${storage}: a shard that was cut off anywhere never reads as fewer rows`, async t => {
     const rows = fc.sample(rowOf(2), { numRuns: 3, seed: 2 })
     const file = await encodeShard(table, rows)
-    const property = fc.asyncProperty(anyDamage, async damage => {
-      const found = await collect(decodeShard(table, damaged(file, damage), 'shard')).catch(
-        (thrown: unknown) => thrown,
-      )
-      if (found instanceof Error && !(found instanceof FormatError)) throw found
-    })
+    const property = fc.asyncProperty(
+      fc.integer({ min: 0, max: file.length - 1 }),
+      async length => {
+        const found = await collect(decodeShard(table, file.slice(0, length), 'cut')).catch(
+          (thrown: unknown) => thrown,
+        )
+        if (!(found instanceof FormatError)) throw new Error(`${length} bytes: ${String(found)}`)
+      },
+    )
     await fc.assert(property, { numRuns: 100 })
-    t.pass('100 damages')
+    t.pass('100 lengths')
   })
 }

@@ -3,7 +3,13 @@ import { join } from 'node:path'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import { faces, openArtifact, targets, writeArtifact, type Target } from '@deepfever/formats'
 import { decodePicture, encodeJpeg, mirror, type Picture } from '@deepfever/media'
-import { formulaWeights, openCheckpoint, toNetwork, writeCheckpoint, type NetworkSpecification } from '@deepfever/models'
+import {
+  formulaWeights,
+  openCheckpoint,
+  toNetwork,
+  writeCheckpoint,
+  type NetworkSpecification,
+} from '@deepfever/models'
 import { forward, loadParameters } from '@deepfever/models/tfjs'
 import { openBackend, tf } from '@deepfever/runtime'
 import t from 'tap'
