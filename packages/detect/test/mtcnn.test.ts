@@ -1,7 +1,8 @@
-// tap: test/mtcnn.test.ts covers src/mtcnn/*.ts
+// tap: test/mtcnn.test.ts covers src/mtcnn/*.ts src/face-finder.ts
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { openRandom, uniforms } from '@deepfever/core'
 import { decodeSafetensors } from '@deepfever/formats'
 import { readPicture } from '@deepfever/media'
@@ -9,6 +10,7 @@ import type { Picture } from '@deepfever/media'
 import { pNet, toOnnx } from '@deepfever/models'
 import { openSession } from '@deepfever/runtime/onnx'
 import t from 'tap'
+import { findFaces } from '../src/face-finder.ts'
 import { correct, regionOf, suppress, toSquares } from '../src/mtcnn/boxes.ts'
 import { extractFace, openDetector, resizeTriangle } from '../src/mtcnn/index.ts'
 import { foldProposals } from '../src/mtcnn/proposal-network.ts'
@@ -234,6 +236,34 @@ t.test('faces of photographs lie where facenet-pytorch finds them', async t => {
   )
   await detector.close()
 })
+
+t.test(
+  'a thread answers what the calling thread answers, in order, also to a bad file',
+  async t => {
+    const path = new URL('../../../datasets/demo/photos/astronaut.png', import.meta.url)
+    const whole = await readFile(path)
+    const files = [whole, whole.subarray(0, 9000)]
+    async function* items() {
+      // Threads start after half a second of work; the answers after that are theirs.
+      const start = performance.now()
+      for (let i = 0; i < 16 || (performance.now() - start < 4000 && i < 400); i++)
+        yield await Promise.resolve(i)
+    }
+    const gate = { probability: 0.95, minFace: 40 }
+    const jobOf = (i: number) => ({ file: files[i % 2]!, gate })
+    const answers: unknown[] = []
+    for await (const { item, answer } of findFaces(items(), jobOf, { workers: 2, detect: true })) {
+      t.equal(item, answers.length)
+      answers.push(answer)
+    }
+    t.match(answers[0], { faces: [{ cropKind: 'detected' }] })
+    t.same(answers[1], { rejected: 'truncated_picture' })
+    t.ok(
+      answers.every((answer, i) => isDeepStrictEqual(answer, answers[i % 2])),
+      `${answers.length} answers`,
+    )
+  },
+)
 
 t.test('settings outside their range are refused', async t => {
   await t.rejects(openDetector({ factor: 1 }), {

@@ -101,7 +101,7 @@ const stageOf = (name: string): Stage => stages.find(stage => stage.name === nam
 async function run(name: string, options: Record<string, string>, log: Log = silentLog) {
   const flags = Object.entries(options).map(([key, value]) => `--${key}=${value}`)
   const terminal = { log, signal: new AbortController().signal }
-  return runStage(stageOf(name), flags, terminal, () => {})
+  return runStage(stageOf(name), flags, terminal, text => t.comment(text))
 }
 
 async function readReport(out: string): Promise<Report> {
