@@ -65,7 +65,7 @@ t.test('imports against the table are named with the file and the reason', async
     [
       'losses',
       { source: "import '@deepfever/core/log'", dependencies: core },
-      /only door is @deepfever\/core/,
+      /the doors of that room are @deepfever\/core/,
     ],
     ['losses', { source: "import '../../core/src/log.ts'" }, /outside its package/],
     ['losses', { source: "import '../test/index.test.ts'" }, /nothing imports tests/],

@@ -21,7 +21,7 @@ function isAsWritten(path) {
   try {
     manifest = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8'))
   } catch (thrown) {
-    return thrown.code === 'ENOENT'
+    return ['ENOENT', 'ENOTDIR'].includes(thrown.code)
   }
   try {
     const { stamps } = JSON.parse(readFileSync(join(path, 'stats.json'), 'utf8'))

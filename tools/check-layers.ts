@@ -93,9 +93,21 @@ function describedFaults({ folder, room, json }: Workspace): string[] {
   return faults
 }
 
+/** The ways into every room: its name, and what its `exports` add (`@deepfever/runtime/onnx`). */
+const doorsOf = (workspaces: readonly Workspace[]): ReadonlySet<string> =>
+  new Set(
+    workspaces.flatMap(({ room, json }) =>
+      Object.keys(json.exports ?? { '.': '' }).map(door => scope + room + door.slice(1)),
+    ),
+  )
+
 /** Faults of one import statement of a source file. */
-function importFault(workspace: Workspace, file: string, specifier: string): string | undefined {
-  const { folder, room, json } = workspace
+function importFault(
+  { folder, room, json }: Workspace,
+  file: string,
+  specifier: string,
+  doors: ReadonlySet<string>,
+): string | undefined {
   if (specifier.startsWith('.')) {
     const target = relative('.', resolve(dirname(file), specifier))
       .split(sep)
@@ -116,8 +128,9 @@ function importFault(workspace: Workspace, file: string, specifier: string): str
   if (name === scope + room) return `${file}: imports its own package by name; import the file`
   const reason = refusal(room, name)
   if (reason !== undefined) return `${file}: imports ${specifier}: ${reason}`
-  if (name.startsWith(scope) && specifier !== name) {
-    return `${file}: imports ${specifier}; a room's only door is ${name}`
+  if (name.startsWith(scope) && specifier !== name && !doors.has(specifier)) {
+    const open = [name, ...[...doors].filter(door => door.startsWith(`${name}/`))]
+    return `${file}: imports ${specifier}; the doors of that room are ${open.join(', ')}`
   }
   if (!(name in { ...json.dependencies, ...json.optionalDependencies })) {
     return `${file}: imports ${name}, which ${folder}/package.json does not list in dependencies`
@@ -132,14 +145,18 @@ function importFault(workspace: Workspace, file: string, specifier: string): str
  * @returns one line a fault: place, found, wanted
  */
 export function layerFaults(root: string): string[] {
-  return readWorkspaces(root).flatMap(workspace => {
+  const workspaces = readWorkspaces(root)
+  const doors = doorsOf(workspaces)
+  return workspaces.flatMap(workspace => {
     const files = ['src', 'configs', 'bin'].flatMap(name =>
       sourcesOf(root, `${workspace.folder}/${name}`),
     )
     const imported = files.flatMap(file =>
       ts
         .preProcessFile(readFileSync(join(root, file), 'utf8'), true, true)
-        .importedFiles.flatMap(({ fileName }) => importFault(workspace, file, fileName) ?? []),
+        .importedFiles.flatMap(
+          ({ fileName }) => importFault(workspace, file, fileName, doors) ?? [],
+        ),
     )
     return [...describedFaults(workspace), ...imported]
   })

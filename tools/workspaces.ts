@@ -16,6 +16,7 @@ export interface TargetJson {
 export interface PackageJson {
   readonly name?: string
   readonly version?: string
+  readonly exports?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
