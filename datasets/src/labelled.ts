@@ -10,12 +10,21 @@ export interface LabelledPicture {
   /** class of the corpus's card */
   readonly label: number
   readonly split: 'train' | 'val' | 'test'
+  /** unpleasant to pleasant, -1 to 1; absent where the corpus has none */
+  readonly valence?: number
+  /** calm to excited, -1 to 1; absent where the corpus has none */
+  readonly arousal?: number
+  /** x, y of every point in turn, pixels of the picture; absent where the corpus has none */
+  readonly landmarks?: readonly number[]
 }
 
 /** An entry of a corpus that cannot be used, by a stable code. */
 export interface ReadReject {
   readonly id: string
   readonly code: string
+  /** class and split where the corpus says them: the entry counts in the whole split */
+  readonly label?: number
+  readonly split?: LabelledPicture['split']
 }
 
 /** What a reader gives, entry by entry. */

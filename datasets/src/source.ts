@@ -25,10 +25,11 @@ export const indexFile = (corpus: Corpus): string => `${corpus}/index.json`
  * Opens raw data, given either as a folder or through an index made before.
  *
  * @throws UsageError unless exactly one of `source` and `index` is given
+ * @param corpus `folder` stands for any folder; an index has none
  * @throws StageError when the corpus is not where it should be, with what to do
  */
 export async function openSource(
-  { source, index, corpus }: { source: string; index: string; corpus: Corpus },
+  { source, index, corpus }: { source: string; index: string; corpus: Corpus | 'folder' },
   log: Log,
 ): Promise<Source> {
   if ((source === '') === (index === ''))
@@ -42,6 +43,8 @@ export async function openSource(
       })
     return { root: source, files, digest: digestOf(files) }
   }
+  if (corpus === 'folder')
+    throw new UsageError(`an index knows ${corpora.join(', ')}; give the folder by --source`, {})
   const artifact = await openArtifact(index, 'index')
   const root = (artifact.manifest.metadata.roots as Roots)[corpus]
   if (root === undefined)

@@ -1,4 +1,4 @@
-// tap: test/readers.test.ts covers src/affectnet.ts, src/fec.ts, src/rafdb.ts, src/raw-index.ts, src/source.ts
+// tap: test/readers.test.ts covers src/affectnet.ts, src/annotation-list.ts, src/fec.ts, src/fec-rows.ts, src/rafdb.ts, src/raw-index.ts, src/source.ts
 import { symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -42,11 +42,24 @@ t.test("AffectNet's newer release: labels as text or numbers, the rest with a co
         '4_exp.npy': npy(['']),
         '5_exp.npy': npy(['0']),
         '6_exp.npy': 'no array',
+        '1_val.npy': npy(['-0.25']),
+        '1_aro.npy': npy(['-2']),
+        '1_lnd.npy': Buffer.from(
+          encodeNpy({ shape: [136], values: Float64Array.from({ length: 136 }, (_, i) => i / 2) }),
+        ),
+        '2_val.npy': 'no array',
       },
     },
     val_set: { images: { '9.jpg': 'x' }, annotations: { '9_exp.npy': npy(['0']) } },
   })
-  t.same((await collect(readAffectNet(await open(root, 'affectnet')))).map(short), [
+  const readings = await collect(readAffectNet(await open(root, 'affectnet')))
+  const [first, second] = readings as unknown as { picture: Record<string, unknown> }[]
+  t.match(first, { picture: { valence: -0.25 } })
+  t.equal((first!.picture['landmarks'] as number[])[135], 67.5)
+  t.notOk('arousal' in first!.picture, '-2 stands for none')
+  t.notOk('valence' in second!.picture, 'an unsound value is left out, not the picture')
+  t.match(readings[4], { reject: { label: 0, split: 'train' } })
+  t.same(readings.map(short), [
     'affectnet:train/1 3 train',
     'affectnet:train/2 7 train',
     'affectnet:train/3 no_expression',
@@ -58,41 +71,120 @@ t.test("AffectNet's newer release: labels as text or numbers, the rest with a co
 })
 
 t.test("AffectNet's 2017 release: with and without a header, NULL boxes refused", async t => {
+  const points = Array.from({ length: 136 }, (_, i) => String(i))
   const head =
     'subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n'
   const root = t.testdir({
     Manually_Annotated_file_lists: {
-      'training.csv': `${head}1/a.jpg,5,6,10,20,1;2,1,0.5,0.1\n1/b.jpg,NULL,NULL,NULL,NULL,NULL,0,-2,-2\n1/c.jpg,5,6,10,20,1;2,9,-2,-2\n`,
-      'validation.csv': '1/a.jpg,5,6,10,20,1;2,6,0.5,0.1\n',
+      'training.csv': Buffer.concat([
+        Buffer.from(
+          [
+            `${head}1/a.jpg,5,6,10,20,${points.join(';')},1,0.5,0.1`,
+            '1/b.jpg,NULL,NULL,NULL,NULL,NULL,0,-2,-2',
+            '1/c.jpg,5,6,10,20,1;2,9,-2,-2',
+            '1/e.jpg,5,6,-10,20,1;2,3,0,0',
+            '1/d.jpg,5,6,10,20,1;2,6,0.5,0.1',
+            '../../out.jpg,5,6,10,20,1;2,6,0.5,0.1',
+            '/etc/out.jpg,5,6,10,20,1;2,6,0.5,0.1',
+            '1/f.jpg,5,6,10,20,1;2,11,0.5,0.1',
+            '1/g.jpg,5,6,10,20,1;2,-1,0.5,0.1',
+            '1/h.jpg,5,6,10,20,1;2,,0.5,0.1',
+            '',
+          ].join('\n'),
+        ),
+        Buffer.from('1/\xe9.jpg,5,6,10,20,1;2,6,0.5,0.1\n', 'latin1'),
+        Buffer.from('1/none.jpg,5,6,10,20,1;2,2,0.5,0.1\n1/cu'),
+      ]),
+      'validation.csv': '1/d.jpg,5,6,10,20,1;2,6,0.5,0.1\n',
     },
     Manually_Annotated: {
-      Manually_Annotated_Images: { 1: { 'a.jpg': 'x', 'b.jpg': 'x', 'c.jpg': 'x' } },
+      Manually_Annotated_Images: {
+        1: { 'a.jpg': 'x', 'b.jpg': 'x', 'c.jpg': 'x', 'd.jpg': 'x', 'e.jpg': 'x' },
+      },
     },
   })
   const readings = await collect(readAffectNet(await open(root, 'affectnet')))
   t.same(readings.map(short), [
+    'affectnet:1/d.jpg 6 val',
     'affectnet:1/a.jpg 1 train',
     'affectnet:1/b.jpg bad_box',
     'affectnet:1/c.jpg no_expression',
-    'affectnet:1/a.jpg 6 val',
+    'affectnet:1/e.jpg bad_box',
+    'affectnet:1/d.jpg repeated_entry',
+    'affectnet:../../out.jpg path_outside',
+    'affectnet:/etc/out.jpg path_outside',
+    'affectnet:1/f.jpg bad_annotation',
+    'affectnet:1/g.jpg bad_annotation',
+    'affectnet:1/h.jpg bad_annotation',
+    'affectnet:1/\ufffd.jpg bad_encoding',
+    'affectnet:1/none.jpg missing_picture',
+    'affectnet:1/cu bad_annotation',
   ])
-  t.match(readings[0], { picture: { box: [5, 6, 15, 26] } })
+  t.match(readings[1], {
+    picture: { box: [5, 6, 15, 26], valence: 0.5, arousal: 0.1, landmarks: points.map(Number) },
+  })
+  t.notOk('landmarks' in (readings[0] as { picture: object }).picture, 'two points are not 68')
+  t.match(readings[12], { reject: { label: 2, split: 'train' } }, 'counts in the whole split')
+})
+
+t.test("AffectNet's lists: UTF-16 and a cut-off quote are errors with the list's name", async t => {
+  const lists = (text: string | Buffer) => ({
+    Manually_Annotated_file_lists: { 'training.csv': text },
+  })
+  const root = t.testdir({
+    wide: lists(Buffer.from('1/a.jpg,5,6,10,20,1;2,1,0,0\n', 'utf16le')),
+    cut: lists('1/a.jpg,5,6,10,20,"1;2;'),
+  })
+  for (const [name, message] of [
+    ['wide', /training\.csv: found zero bytes, wanted UTF-8 text; convert it with: iconv/],
+    ['cut', /training\.csv: not readable as CSV: Quote Not Closed/],
+  ] as const)
+    await t.rejects(collect(readAffectNet(await open(join(root, name), 'affectnet'))), {
+      name: 'FormatError',
+      message,
+    })
 })
 
 t.test('RAF-DB: labels from 0, a list without a last newline', async t => {
   const root = t.testdir({
     EmoLabel: {
       'list_patition_label.txt':
-        'train_00001.jpg 5\ntrain_00002.jpg 9\ntest_0001.jpg 1\ntest_0002.jpg 7',
+        'train_00001.jpg 5\r\ntrain_00002.jpg 9\ntest_0001.jpg 1\ntrain_00001.jpg 5\n' +
+        'train_../../x.jpg 1\nother.jpg 1\ntrain_00003.jpg\ntest_0002.jpg 7',
     },
-    Image: { aligned: { 'train_00001_aligned.jpg': 'x', 'test_0002_aligned.jpg': 'x' } },
+    Image: {
+      aligned: { 'train_00001_aligned.jpg': 'x', 'test_0002_aligned.jpg': 'x' },
+      original: { 'test_0001.jpg': 'x' },
+    },
   })
+  const original = await collect(readRafDb(await open(root, 'rafdb'), 'original'))
+  t.same(
+    original.filter(reading => 'picture' in reading),
+    [
+      {
+        picture: {
+          ...{ id: 'rafdb:test_0001', path: 'Image/original/test_0001.jpg' },
+          ...{ label: 0, split: 'test' },
+        },
+      },
+    ],
+  )
   t.same((await collect(readRafDb(await open(root, 'rafdb')))).map(short), [
     'rafdb:train_00001 4 train',
     'rafdb:train_00002 bad_annotation',
     'rafdb:test_0001 missing_picture',
+    'rafdb:train_00001 repeated_entry',
+    'rafdb:train_../../x path_outside',
+    'rafdb:other bad_annotation',
+    'rafdb:train_00003 bad_annotation',
     'rafdb:test_0002 6 test',
   ])
+  const bytes = Buffer.from('train_00001.jpg 5\n', 'utf16le')
+  await writeFile(join(root, 'EmoLabel/list_patition_label.txt'), bytes)
+  await t.rejects(collect(readRafDb(await open(root, 'rafdb'))), {
+    name: 'FormatError',
+    message: /list_patition_label\.txt: found zero bytes, wanted UTF-8/,
+  })
 })
 
 t.test(

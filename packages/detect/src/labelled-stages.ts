@@ -1,9 +1,11 @@
 import { join } from 'node:path'
-import { defineStage, integer, number, optionalPath, path } from '@deepfever/core'
-import type { Context, Values } from '@deepfever/core'
+import { choice, defineStage, integer, number, optionalPath, path } from '@deepfever/core'
+import type { Context, OptionTable, Values } from '@deepfever/core'
 import {
   openSource,
   readAffectNet,
+  readCard,
+  readClassFolders,
   readFec,
   readRafDb,
   type Corpus,
@@ -13,7 +15,13 @@ import {
   type Reading,
   type Source,
 } from '@deepfever/datasets'
-import { faces, triplets, writeArtifact, type ArtifactWriter } from '@deepfever/formats'
+import {
+  annotations,
+  faces,
+  triplets,
+  writeArtifact,
+  type ArtifactWriter,
+} from '@deepfever/formats'
 import { findFaces } from './face-finder.ts'
 import { detectOptions } from './faces-stage.ts'
 
@@ -32,6 +40,21 @@ interface Corpora {
   readonly readings: AsyncIterable<Reading> | Iterable<Reading>
   readonly triplets: readonly FecTriplet[]
   readonly rejects: readonly ReadReject[]
+  /** names in label order; none where faces have no class */
+  readonly classes: readonly string[]
+}
+
+/** Whether MTCNN looks for the face, and whether the corpus's picture stands in where it fails. */
+type Finding = 'kept' | 'dropped' | 'none'
+
+/** Entries of a split that gave no face, by label: an evaluation counts them as wrong. */
+type Lost = Record<string, number[]>
+
+function countLost(lost: Lost, { label = -1, split }: Pick<ReadReject, 'label' | 'split'>): void {
+  if (split === undefined || label < 0) return
+  const counts = (lost[split] ??= [])
+  while (counts.length <= label) counts.push(0)
+  counts[label]!++
 }
 
 /** How a picture without a face stands in the journal: a run that goes on must know them apart. */
@@ -40,32 +63,39 @@ const turnedAway = (id: string): string => `rejected ${id}`
 async function writeFaces(
   source: Source,
   readings: Corpora['readings'],
-  options: LabelledOptions & { readonly detect: boolean },
+  options: LabelledOptions & { readonly finding: Finding },
   { log, checkpoint }: Context,
   write: ArtifactWriter,
 ): Promise<Set<string>> {
   const kept = new Set<string>()
   // Read ahead of the pictures, so written behind them: rows and ledger keep one order.
   const refused: ReadReject[] = []
+  const lost: Lost = {}
   const bar = log.progress('pictures')
   async function* pictures() {
     for await (const reading of readings) {
-      if ('reject' in reading) refused.push(reading.reject)
-      else if (write.isDone(reading.picture.id)) kept.add(reading.picture.id)
-      else if (!write.isDone(turnedAway(reading.picture.id))) yield reading.picture
+      if ('reject' in reading) {
+        refused.push(reading.reject)
+        countLost(lost, reading.reject)
+      } else if (write.isDone(reading.picture.id)) kept.add(reading.picture.id)
+      else if (write.isDone(turnedAway(reading.picture.id))) countLost(lost, reading.picture)
+      else yield reading.picture
     }
   }
-  const { probability, minFace } = options
+  const { probability, minFace, finding } = options
+  const detect = finding !== 'none'
   const jobOf = (item: LabelledPicture) => ({
     file: join(source.root, item.path),
     gate: { probability, minFace },
-    meant: { box: item.box, relative: item.relative },
+    ...(finding !== 'dropped' && { meant: { box: item.box, relative: item.relative } }),
   })
-  for await (const { item, answer } of findFaces(pictures(), jobOf, options)) {
+  for await (const { item, answer } of findFaces(pictures(), jobOf, { ...options, detect })) {
     checkpoint()
     const rejected = 'rejected' in answer
-    if (rejected) write.reject(answer.rejected, item.path)
-    else {
+    if (rejected) {
+      write.reject(answer.rejected, item.path)
+      countLost(lost, item)
+    } else {
       await write.append(faces, {
         faceId: `${item.id}#0`,
         frameId: item.id,
@@ -74,6 +104,7 @@ async function writeFaces(
         split: item.split,
         ...answer.faces[0]!,
       })
+      await writeAnnotation(item, write)
       kept.add(item.id)
       write.accept()
     }
@@ -81,8 +112,19 @@ async function writeFaces(
     bar.advance()
   }
   bar.done()
+  write.describe({ lost })
   await writeRejects(refused, write)
   return kept
+}
+
+/** Valence, arousal and landmarks of a corpus that has them. */
+async function writeAnnotation(
+  { id, valence = -2, arousal = -2, landmarks }: LabelledPicture,
+  write: ArtifactWriter,
+): Promise<void> {
+  if (valence === -2 && arousal === -2 && landmarks === undefined) return
+  const points = landmarks ? Float32Array.from(landmarks) : new Float32Array(136).fill(-1)
+  await write.append(annotations, { faceId: `${id}#0`, valence, arousal, points })
 }
 
 async function writeRejects(rejects: readonly ReadReject[], write: ArtifactWriter): Promise<void> {
@@ -110,42 +152,55 @@ async function writeTriplets(
   }
 }
 
-function labelledStage(
+function labelledStage<const O extends OptionTable>(
   target: string,
   summary: string,
-  corpus: Corpus,
-  detect: boolean,
-  read: (source: Source) => Promise<Corpora>,
+  corpus: Corpus | 'folder',
+  own: O,
+  read: (source: Source, options: Values<O>) => Promise<Corpora & { readonly finding: Finding }>,
 ) {
   return defineStage({
     name: `detect ${target}`,
     summary,
-    behaviour: 1,
-    options: labelledOptions,
-    async run(options, context) {
+    behaviour: 2,
+    options: { ...labelledOptions, ...own },
+    async run(given, context) {
+      const options = given as unknown as LabelledOptions & Values<O>
       const { source: folder, index, out, force } = options
       const source = await openSource({ source: folder, index, corpus }, context.log)
       const inputs = [{ role: corpus, digest: source.digest }]
       const spec = { ...context.work, kind: 'faces', inputs, out, force }
       return writeArtifact(spec, context.log, async write => {
-        const data = await read(source)
-        const kept = await writeFaces(source, data.readings, { ...options, detect }, context, write)
+        const data = await read(source, options)
+        const { finding, classes } = data
+        const kept = await writeFaces(
+          source,
+          data.readings,
+          { ...options, finding },
+          context,
+          write,
+        )
+        if (classes.length > 0) write.describe({ classes })
         await writeTriplets(data, kept, write)
       })
     },
   })
 }
 
-const pictures = (readings: AsyncIterable<Reading>): Promise<Corpora> =>
-  Promise.resolve({ readings, triplets: [], rejects: [] })
+const noTriplets = { triplets: [], rejects: [] }
 
 /** AffectNet: MTCNN on its crops, the whole crop where nothing is found. */
 export const affectnetStage = labelledStage(
   'affectnet',
   'faces and classes of AffectNet, either release',
   'affectnet',
-  true,
-  source => pictures(readAffectNet(source)),
+  {},
+  async source => ({
+    ...noTriplets,
+    readings: readAffectNet(source),
+    classes: (await readCard('affectnet')).classes,
+    finding: 'kept',
+  }),
 )
 
 /** Google FEC: MTCNN on the photograph, matched to the box; the box itself where nothing fits. */
@@ -153,15 +208,35 @@ export const fecStage = labelledStage(
   'fec',
   'faces and triplets of Google FEC',
   'fec',
-  true,
-  readFec,
+  {},
+  async source => ({ ...(await readFec(source)), classes: [], finding: 'kept' }),
 )
 
-/** RAF-DB: the aligned pictures as they are, the way it is reported. */
+/** RAF-DB: the aligned pictures as they are, the way it is reported; or MTCNN on the originals. */
 export const rafStage = labelledStage(
   'raf',
-  'faces and classes of RAF-DB basic, aligned',
+  'faces and classes of RAF-DB basic, aligned or original',
   'rafdb',
-  false,
-  source => pictures(readRafDb(source)),
+  {
+    pictures: choice({
+      help: "aligned: the corpus's crops; original: MTCNN on its photographs, no face is a reject",
+      choices: ['aligned', 'original'],
+      standard: 'aligned',
+    }),
+  },
+  async (source, { pictures }) => ({
+    ...noTriplets,
+    readings: readRafDb(source, pictures),
+    classes: (await readCard('rafdb')).classes,
+    finding: pictures === 'aligned' ? 'none' : 'dropped',
+  }),
+)
+
+/** Any pictures in folders named after their classes: the largest face of each. */
+export const folderStage = labelledStage(
+  'folder',
+  'faces of pictures in folders named after their classes',
+  'folder',
+  {},
+  source => Promise.resolve({ ...noTriplets, ...readClassFolders(source), finding: 'dropped' }),
 )

@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import {
+  annotations,
   encodeNpy,
   faces,
   frames,
   openArtifact,
   triplets,
   writeArtifact,
+  type Annotation,
   type Face,
   type Triplet,
 } from '@deepfever/formats'
@@ -201,6 +203,7 @@ t.test('AffectNet: the face in its picture, or the whole picture; classes and sp
       },
       annotations: {
         '1_exp.npy': note(5),
+        '1_val.npy': Buffer.from(encodeNpy({ shape: [], values: ['-0.5'] })),
         '2_exp.npy': note(0),
         '3_exp.npy': note(1),
         '4_exp.npy': note(9),
@@ -223,6 +226,12 @@ t.test('AffectNet: the face in its picture, or the whole picture; classes and sp
     ],
   )
   t.same([...rows[1]!.box, rows[1]!.probability], [0, 0, 64, 48, 0], 'the whole picture is given')
+  const artifact = await openArtifact(out, 'faces')
+  t.same(artifact.manifest.metadata['lost'], { train: [0, 1], val: [0, 0, 0, 0, 0, 0, 0, 1] })
+  const beside: Annotation[] = []
+  for await (const row of artifact.rows(annotations)) beside.push(row)
+  t.match(beside, [{ faceId: 'affectnet:train/1#0', valence: -0.5, arousal: -2 }])
+  t.ok(beside.length === 1 && beside[0]!.points.every(value => value === -1))
   for (const row of rows) t.same(await sizeOf(row), [CROP_SIZE, CROP_SIZE])
   t.same(ledger, {
     inputs: 6,
@@ -235,14 +244,17 @@ t.test('AffectNet: the face in its picture, or the whole picture; classes and sp
   })
 })
 
-t.test('RAF-DB: aligned pictures as they are, nothing is looked for in them', async t => {
+t.test('RAF-DB: aligned pictures as they are, or MTCNN on the original ones', async t => {
   const aligned = await encodeJpeg(await resizePicture(astronaut, 100, 100))
   const picture = Buffer.from(aligned)
   const source = t.testdir({
     EmoLabel: {
       'list_patition_label.txt': 'train_00001.jpg 7\ntrain_00002.jpg 8\ntest_0001.jpg 1',
     },
-    Image: { aligned: { 'train_00001_aligned.jpg': picture, 'test_0001_aligned.jpg': picture } },
+    Image: {
+      aligned: { 'train_00001_aligned.jpg': picture, 'test_0001_aligned.jpg': picture },
+      original: { 'train_00001.jpg': Buffer.from(portrait), 'test_0001.jpg': Buffer.from(empty) },
+    },
   })
   const out = join(t.testdirName, 'out/raf')
   t.equal((await run('detect raf', { source, out })).code, 0)
@@ -257,6 +269,36 @@ t.test('RAF-DB: aligned pictures as they are, nothing is looked for in them', as
   const whole = extractFace(await decodePicture(aligned), [0, 0, 100, 100])
   t.same(rows[0]!.crop, await encodeJpeg(whole))
   t.match(ledger, { inputs: 3, outputs: 2, rejects: { bad_annotation: { count: 1 } } })
+
+  const found = join(t.testdirName, 'out/raf-original')
+  t.equal((await run('detect raf', { source, out: found, pictures: 'original' })).code, 0)
+  const original = await read(found)
+  t.match(original.rows, [{ faceId: 'rafdb:train_00001#0', cropKind: 'detected' }])
+  t.match(original.ledger, { rejects: { no_face: { count: 1 }, bad_annotation: { count: 1 } } })
+  const { metadata } = (await openArtifact(found, 'faces')).manifest
+  t.same(metadata['lost'], { test: [1] }, 'a class and split without a face is not forgotten')
+  t.equal((metadata['classes'] as string[])[0], 'surprise')
+})
+
+t.test('folders of classes: the largest face of each picture', async t => {
+  const source = t.testdir({
+    glad: { 'a.jpg': Buffer.from(portrait), 'b.jpg': Buffer.from(empty) },
+    sad: { 'c.jpg': Buffer.from(portrait) },
+  })
+  const out = join(t.testdirName, 'out/folder')
+  t.equal((await run('detect folder', { source, out })).code, 0)
+  const { rows, ledger } = await read(out)
+  t.same(
+    rows.map(row => [row.faceId, row.cropKind, row.label, row.split]),
+    [
+      ['folder:glad/a.jpg#0', 'detected', 0, 'test'],
+      ['folder:sad/c.jpg#0', 'detected', 1, 'test'],
+    ],
+  )
+  t.match(ledger, { inputs: 3, rejects: { no_face: { count: 1, example: 'glad/b.jpg' } } })
+  const { metadata } = (await openArtifact(out, 'faces')).manifest
+  t.same(metadata, { lost: { test: [1] }, classes: ['glad', 'sad'] })
+  t.match(await run('detect folder', { index: 'x', out }), { code: 2 })
 })
 
 t.test(

@@ -40,6 +40,19 @@ export const faces = defineTable('faces', 1, {
 /** A row of {@link faces}. */
 export type Face = RowOf<typeof faces>
 
+/** What a corpus says of a face beside its class. Version 1. */
+export const annotations = defineTable('annotations', 1, {
+  faceId: utf8('face of the same artifact'),
+  valence: float32('unpleasant to pleasant, -1 to 1; -2 where there is none'),
+  arousal: float32('calm to excited, -1 to 1; -2 where there is none'),
+  points: float32List(
+    136,
+    "x, y of the corpus's 68 landmarks, pixels; all -1 where there are none",
+  ),
+})
+/** A row of {@link annotations}. */
+export type Annotation = RowOf<typeof annotations>
+
 /** Three faces and the vote on which of them is the odd one. Version 1. */
 export const triplets = defineTable('triplets', 1, {
   tripletId: utf8('`fec:<split>-<row of the CSV>`'),
