@@ -21,7 +21,13 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
   ['core', { rooms: [], thirdParty: [] }],
   ['formats', { rooms: ['core'], thirdParty: ['apache-arrow', 'csv-parse', 'parquetjs'] }],
   ['media', { rooms: ['core'], thirdParty: ['sharp', '@ffmpeg-binary/'] }],
-  ['runtime', { rooms: ['core', 'formats'], thirdParty: ['@tensorflow/', 'onnxruntime-node'] }],
+  [
+    'runtime',
+    {
+      rooms: ['core', 'formats'],
+      thirdParty: ['@tensorflow/', 'node-api-headers', 'onnxruntime-node'],
+    },
+  ],
   ['models', { rooms: ['core', 'formats', 'runtime'], thirdParty: [] }],
   ['losses', { rooms: ['core', 'runtime'], thirdParty: [] }],
   ['datasets', { rooms: ['core', 'formats', 'media'], thirdParty: [] }],

@@ -89,6 +89,8 @@ const optionOf = (output: string): string | undefined => /^\{options\.(\w+)\}/.e
 function outputFaults(target: Target): string[] {
   const { place, json, options, outputs } = target
   if (typeof json.command !== 'string') return [`${place}: command is missing`]
+  // What is neither cached nor read by another target, such as a build outside the tree of artifacts.
+  if (json.cache === false && outputs.length === 0) return []
   if (outputs.length === 0) return [`${place}: outputs are missing, wanted ["{options.out}"]`]
   const faults: string[] = []
   for (const output of outputs) {

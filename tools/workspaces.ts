@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 /** An Nx target as package.json writes it; what it holds is checked by its readers. */
 export interface TargetJson {
+  readonly cache?: unknown
   readonly command?: unknown
   readonly dependsOn?: unknown
   readonly outputs?: unknown

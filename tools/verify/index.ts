@@ -33,14 +33,14 @@ const verifications: Readonly<Record<string, Verify>> = {
   },
 }
 const names = Object.keys(verifications)
-const usage = `npm run verify -- ${names.join('|')} REFERENCE [--prefix=TEXT] [--engine=NAME] [--data=FOLDER]`
+const usage = `npm run verify -- ${names.join('|')} REFERENCE [--prefix=TEXT] [--engine=NAME] [--data=FOLDER] [--only=ENTRY,…]`
 
 /** What to run, on which reference, from the words of the command line. */
 function parseWords(words: string[]) {
   const text = { type: 'string' } as const
   const { values, positionals } = parseArgs({
     args: words,
-    options: { prefix: text, engine: text, data: text },
+    options: { prefix: text, engine: text, data: text, only: text },
     allowPositionals: true,
   })
   const [name = '', reference, extra] = positionals

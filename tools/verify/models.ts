@@ -17,7 +17,7 @@ import { openBackend, tf } from '@deepfever/runtime'
 import { openSession } from '@deepfever/runtime/onnx'
 
 import { numberRow } from './row.ts'
-import type { VerifyRow } from './row.ts'
+import type { VerifyOptions, VerifyRow } from './row.ts'
 
 /** Statistics of a tensor in a reference file. */
 interface Statistics {
@@ -38,12 +38,9 @@ interface Found {
   readonly values: Float32Array
 }
 
-/** What stands before the stream names, and what computes. */
-export interface VerifyModelsOptions {
-  readonly prefix?: string
+/** What a verification may be told, and what computes. */
+export interface VerifyModelsOptions extends VerifyOptions {
   readonly engine: 'onnx' | 'tfjs'
-  /** networks of the reference to check; all when absent */
-  readonly only?: readonly string[]
 }
 
 const IMAGES = [2, 3, 140, 140] as const
@@ -68,7 +65,7 @@ export async function* verifyModels(
   const run = engine === 'onnx' ? runOnnx : runTfjs
   for (const [name, { network, taps }] of Object.entries(NETWORKS)) {
     const model = wanted[name]
-    if (model === undefined || (only && !only.includes(name))) continue
+    if (model === undefined || (only && !only.split(',').includes(name))) continue
     yield numberRow(`${name}.params`, describeNetwork(network).count, model.params, 0)
     const tapNames = Object.keys(model.taps).map(tap => `${taps}.${tap}`)
     const found = await run(network, tapNames, prefix, `${prefix}${name}.`)

@@ -16,6 +16,8 @@ export interface VerifyOptions {
   readonly engine?: string
   /** folder of the pictures that the reference names */
   readonly data?: string
+  /** entries of the reference to check, apart by commas; all when absent */
+  readonly only?: string
 }
 
 /** The rows of a verification, all at once or as they are computed. */

@@ -12,17 +12,21 @@ import {
 } from '@deepfever/losses'
 import type { Loss } from '@deepfever/losses'
 import { STUDENT, TEACHER, formulaWeights, studentNetwork, teacherNetwork } from '@deepfever/models'
-import { dropoutMask } from '@deepfever/models/tfjs'
+import { dropoutMask, kernelsOf } from '@deepfever/models/tfjs'
 import type { Network } from '@deepfever/models'
 import { openBackend, tf } from '@deepfever/runtime'
 import { openTrainer } from '../../packages/train/src/trainer.ts'
-import type { TrainingBatch } from '../../packages/train/src/trainer.ts'
+import type { TrainerOptions, TrainingBatch } from '../../packages/train/src/trainer.ts'
 import type { VerifyOptions, VerifyRow } from './row.ts'
 
-/** What this verification may be told. */
-export interface TrainingVerifyOptions extends VerifyOptions {
-  /** entries to check; all that the file has when absent */
-  readonly only?: readonly string[]
+/** Where a step is computed: operation by operation on either backend, or as one graph. */
+const ENGINES = ['portable', 'native', 'compiled'] as const
+type Engine = (typeof ENGINES)[number]
+const isEngine = (name: string): name is Engine => (ENGINES as readonly string[]).includes(name)
+
+async function openEngine(engine: Engine): Promise<Partial<TrainerOptions>> {
+  const backend = await openBackend({ prefer: engine === 'portable' ? 'portable' : 'native' })
+  return { kernels: kernelsOf(backend) }
 }
 
 interface Statistics {
@@ -72,32 +76,40 @@ const RUN_PATTERN = /^(teacher|student)_/
  */
 export async function verifyTraining(
   reference: string,
-  { prefix = '', engine = 'portable', only }: TrainingVerifyOptions = {},
+  { prefix = '', engine = 'portable', only }: VerifyOptions = {},
 ): Promise<AsyncIterable<VerifyRow>> {
-  if (engine !== 'portable')
-    throw new UsageError(`--engine: found ${engine}, wanted portable`, { found: engine })
+  if (!isEngine(engine))
+    throw new UsageError(`--engine: found ${engine}, wanted ${ENGINES.join(', ')}`, {
+      found: engine,
+    })
   const entries = JSON.parse(await readFile(reference, 'utf8')) as Record<string, unknown>
-  await openBackend({ prefer: engine })
-  return verifyEntries(entries, prefix, only)
+  return verifyEntries(entries, prefix, await openEngine(engine), only?.split(','))
 }
 
 async function* verifyEntries(
   entries: Readonly<Record<string, unknown>>,
   prefix: string,
+  engine: Partial<TrainerOptions>,
   only: readonly string[] | undefined,
 ): AsyncGenerator<VerifyRow> {
   for (const [name, entry] of Object.entries(entries)) {
     if (only !== undefined && !only.includes(name)) continue
     if (name === 'rkd_duplicates') yield* verifyDuplicates(entry as Duplicates, prefix)
-    else if (RUN_PATTERN.test(name)) yield* verifyRun(name, entry as Run, prefix)
+    else if (RUN_PATTERN.test(name)) yield* verifyRun(name, entry as Run, prefix, engine)
   }
 }
 
-async function* verifyRun(name: string, run: Run, prefix: string): AsyncGenerator<VerifyRow> {
+async function* verifyRun(
+  name: string,
+  run: Run,
+  prefix: string,
+  engine: Partial<TrainerOptions>,
+): AsyncGenerator<VerifyRow> {
   const { config, steps, after } = run
   const network = networkOf(name, config.size)
   const parts = config.forward?.match(/\[([\d, ]+)\]$/)?.[1]
   const trainer = openTrainer({
+    ...engine,
     network,
     losses: lossesOf(config.weights),
     momentum: config.momentum,

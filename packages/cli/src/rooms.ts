@@ -7,6 +7,7 @@ export interface Room {
 
 /** Rooms by their first word on the command line; each is loaded only when it is asked for. */
 export const rooms: Readonly<Record<string, () => Promise<Room>>> = {
+  runtime: () => import('@deepfever/runtime/native'),
   datasets: () => import('@deepfever/datasets'),
   models: () => import('@deepfever/models'),
   ingest: () => import('@deepfever/ingest'),

@@ -209,7 +209,7 @@ function gradientPairs(network: Network<'y'>, training: boolean) {
   })
 }
 
-t.before(async () => openBackend())
+t.before(async () => openBackend({ prefer: 'portable' }))
 
 for (const [op, cases] of Object.entries(CASES)) {
   t.test(`${op} is the same on every engine`, async t => {

@@ -58,7 +58,7 @@ function published(network: Network, part: string, rename = (key: string) => key
   return file
 }
 
-t.before(async () => openBackend())
+t.before(async () => openBackend({ prefer: 'portable' }))
 
 t.test('weights of the uncut network fill the trunk, later stages are ignored', async t => {
   const file = published(teacher, 'trunk')

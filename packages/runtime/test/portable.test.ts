@@ -5,7 +5,7 @@ import t from 'tap'
 
 import { openBackend, tf } from '../src/index.ts'
 
-const backend = await openBackend()
+const backend = await openBackend({ prefer: 'portable' })
 
 const tensor = (name: string, shape: number[]): tf.Tensor =>
   tf.tensor(Float32Array.from(uniforms(name, tf.util.sizeFromShape(shape))), shape)

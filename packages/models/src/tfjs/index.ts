@@ -2,3 +2,4 @@
 export * from './forward.ts'
 export * from './kernels.ts'
 export * from './parameters.ts'
+export * from './native-kernels.ts'
