@@ -2,7 +2,8 @@ import type { Writable } from 'node:stream'
 
 /** A running count of work. */
 export interface Progress {
-  advance(count?: number): void
+  /** `facts` are shown beside the count until others come */
+  advance(count?: number, facts?: Readonly<Record<string, number>>): void
   /** Ends the bar; says the rate it reached. */
   done(): void
 }
@@ -33,6 +34,7 @@ export function openBar(
   const start = Date.now()
   let count = 0
   let last = start
+  let facts: Readonly<Record<string, number>> = {}
   const rate = () => count / Math.max(0.001, (Date.now() - start) / 1000)
   const left = () => (total === undefined ? undefined : (total - count) / Math.max(1e-9, rate()))
   const draw = () => {
@@ -40,12 +42,14 @@ export function openBar(
     const bar = total === undefined ? '' : ` ${'━'.repeat(filled)}${'─'.repeat(WIDTH - filled)}`
     const of = total === undefined ? `${count}` : `${count}/${total}`
     const time = total === undefined ? '' : `, ${toClock(left() ?? 0)} left`
-    terminal?.write(`\r\x1b[K${label}${bar} ${of} (${rate().toFixed(1)}/s${time})`)
+    const shown = Object.entries(facts).map(([name, value]) => ` ${name} ${value}`)
+    terminal?.write(`\r\x1b[K${label}${bar} ${of} (${rate().toFixed(1)}/s${time})${shown.join('')}`)
   }
-  const fields = () => ({ label, count, ...(total !== undefined && { total }) })
+  const fields = () => ({ label, count, ...(total !== undefined && { total }), ...facts })
   return {
-    advance(step = 1) {
+    advance(step = 1, told = facts) {
       count += step
+      facts = told
       const now = Date.now()
       if (now - last < (terminal ? REDRAW_MS : REPORT_MS)) return
       last = now

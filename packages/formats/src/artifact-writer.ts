@@ -1,7 +1,8 @@
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StageError, type Log, type Work } from '@deepfever/core'
 import { damageOf, readManifest, writeStats } from './artifact.ts'
+import { writeDurably } from './durable.ts'
 import { openJournal, type State } from './journal.ts'
 import { takeLock } from './lock.ts'
 import { encodeManifest, sha256, workDigest, type InputEntry, type Manifest } from './manifest.ts'
@@ -29,6 +30,11 @@ export interface ArtifactWriter {
    * are quickly made again; what a crash leaves of them is noticed by its digest.
    */
   file(name: string, data: Uint8Array | string, how?: { durable: boolean }): Promise<void>
+  /**
+   * Adds a file about this one run, such as its times: it lies beside the shards and stands in no
+   * manifest, since equal work need not share it.
+   */
+  note(name: string, data: Uint8Array | string): Promise<void>
   /** Counts items that came out. */
   accept(count?: number): void
   /** Counts an item turned away, by a stable code; the first of each code is kept as example. */
@@ -52,17 +58,6 @@ const sizeOf = (row: Row): number =>
     (sum, v) => sum + (typeof v === 'string' ? v.length : ArrayBuffer.isView(v) ? v.byteLength : 8),
     0,
   )
-
-/** Writes a file and waits until it is on disk. */
-async function writeDurably(place: string, data: Uint8Array | string): Promise<void> {
-  const handle = await open(place, 'w')
-  try {
-    await handle.writeFile(data)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
 
 /** The manifest in `out` if it is this very work and every file is whole. */
 async function upToDate(spec: ArtifactSpec): Promise<Manifest | undefined> {
@@ -184,6 +179,7 @@ export async function writeArtifact(
         const sizeBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length
         state.files.push({ name, sizeBytes, sha256: sha256(data) })
       },
+      note: (name, data) => writeFile(join(parts, name), data),
       accept(count = 1) {
         state.outputs += count
       },

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { silentLog, type Log } from '@deepfever/core'
 import { openArtifact } from '../src/artifact.ts'
+import { writeFolder } from '../src/durable.ts'
+import { encodeEvent, encodeEventStart } from '../src/event-file.ts'
 import { writeArtifact, type ArtifactSpec, type ArtifactWriter } from '../src/artifact-writer.ts'
 import { takeLock } from '../src/lock.ts'
 import { sha256 } from '../src/manifest.ts'
@@ -210,5 +212,43 @@ t.test('opening says what is there and what was wanted', async t => {
   await t.rejects(
     openArtifact(join(dir, 'frames'), 'faces'),
     /found a frames artifact \(made by ingest videos\), wanted faces/,
+  )
+})
+
+t.test('a note lies beside the shards and changes no digest', async t => {
+  const digests: string[] = []
+  for (const text of ['fast', 'slow']) {
+    const out = join(t.testdir({}), text)
+    const manifest = await writeArtifact(specOf(out), silentLog, async write => {
+      await write.note('speed.txt', text)
+      await clipsOf(1, 1)(write)
+    })
+    t.equal(await readFile(join(out, 'speed.txt'), 'utf8'), text)
+    t.same(manifest.files, [])
+    digests.push((await openArtifact(out, 'frames')).digest)
+  }
+  t.equal(digests[0], digests[1])
+})
+
+t.test('a folder is written whole, or what stood is left', async t => {
+  const place = join(t.testdir({}), 'folder')
+  await writeFolder(place, { a: 'old', b: 'old' })
+  await t.rejects(writeFolder(place, { a: 'new', 'no/such/place': 'x' }), { code: 'ENOENT' })
+  t.same(await readdir(join(place, '..')), ['folder'])
+  t.equal(await readFile(join(place, 'a'), 'utf8'), 'old')
+  await writeFolder(place, { a: 'new' })
+  t.same(await readdir(place), ['a'])
+})
+
+t.test("events have the bytes of TensorBoard's own writer", async t => {
+  const scalars = { 'loss/total': 1.5, 'loss/triplet': 0.25 }
+  const start = encodeEventStart(1700000000.5)
+  const event = encodeEvent({ wallSeconds: 1700000001.25, step: 300, scalars })
+  // tensorboard 2.20, RecordWriter over event_pb2.Event
+  t.equal(
+    Buffer.concat([start, event]).toString('hex'),
+    '1800000000000000a37f4b220900002040fc54d9411a0d627261696e2e4576656e743a322b3531' +
+      '1036000000000000004f578cef0900005040fc54d94110ac022a280a110a0a6c6f73732f746f74616c150000' +
+      'c03f0a130a0c6c6f73732f747269706c6574150000803e6a63fdee',
   )
 })

@@ -18,6 +18,19 @@ export interface NamedBatch extends TrainingBatch {
 export const stepsPerEpoch = (data: TrainingData, { batch }: Experiment): number =>
   Math.max(1, Math.floor(data.triplets.length / batch.triplets))
 
+/** Where the streams stand before `step`: passes begun, and position in the present one. */
+export function cursorsAt(step: number, data: TrainingData, experiment: Experiment) {
+  const perEpoch = stepsPerEpoch(data, experiment)
+  const { triplets, ...looping } = experiment.batch
+  const cursorOf = (taken: number, length: number) =>
+    length > 0 ? { pass: Math.floor(taken / length), at: taken % length } : { pass: 0, at: 0 }
+  return {
+    triplets: { pass: Math.floor(step / perEpoch), at: (step % perEpoch) * triplets },
+    labelled: cursorOf(step * looping.labelled, data.labelled.length),
+    unlabelled: cursorOf(step * looping.unlabelled, data.unlabelled.length),
+  }
+}
+
 /**
  * Batches by step. What is in a batch, and which faces are mirrored, is a function of the seed and
  * the step alone.

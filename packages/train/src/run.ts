@@ -4,6 +4,7 @@ import {
   commonOptions,
   defineStage,
   integer,
+  number,
   path,
   type Context,
   type Values,
@@ -34,6 +35,20 @@ const commonTrainOptions = {
     help: 'of weights, order, flips and dropout; -1: what the configuration says',
     standard: -1,
     min: -1,
+    max: 2 ** 31,
+  }),
+  checkpointMinutes: number({
+    help: 'time between checkpoints; 0: one after every step',
+    role: 'execution',
+    standard: 10,
+    min: 0,
+    max: 1440,
+  }),
+  stopAfter: integer({
+    help: 'stop with a checkpoint after this step; 0: at the end',
+    role: 'execution',
+    standard: 0,
+    min: 0,
     max: 2 ** 31,
   }),
 } as const
@@ -98,21 +113,21 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   const { inputs, read } = await readInputs(experiment, options)
   const start = await readStartWeights(experiment)
   const identity = { experiment: JSON.stringify(experiment) }
-  const spec = { ...work, identity, inputs: [...inputs, ...start.inputs] }
+  const inputsAll = [...inputs, ...start.inputs]
   const { out, force } = options
-  return writeArtifact({ ...spec, kind: 'checkpoint', out, force }, log, async write =>
+  const spec = { ...work, identity, inputs: inputsAll, kind: 'checkpoint', out, force }
+  return writeArtifact(spec, log, async write =>
     // TensorFlow.js is loaded only when there is something to train.
     (await import('./training-loop.ts')).train(
-      experiment,
-      await read(),
-      start.state,
+      { experiment, data: await read(), start: start.state, inputs: inputsAll },
+      options,
       write,
       context,
     ),
   )
 }
 
-const BEHAVIOUR = 1
+const BEHAVIOUR = 2
 
 /** A stage that trains a teacher by the experiment `file`. */
 export const teacherStage = (name: string, file: ExperimentFile) =>

@@ -1,95 +1,129 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { StageError, type Context } from '@deepfever/core'
-import type { ArtifactWriter, StateDict } from '@deepfever/formats'
-import { toNetwork, writeCheckpoint } from '@deepfever/models'
+import type { ArtifactWriter, InputEntry } from '@deepfever/formats'
+import { toNetwork } from '@deepfever/models'
 import { openBackend } from '@deepfever/runtime'
-import { openBatches, stepsPerEpoch } from './batches.ts'
+import { cursorsAt, openBatches, stepsPerEpoch } from './batches.ts'
+import { openCheckpoints, type RunState } from './checkpoints.ts'
 import type { Experiment } from './experiment.ts'
+import { requireFiniteLosses, requireFiniteWeights } from './finite.ts'
 import { lossesOf } from './loss-sum.ts'
+import { writeResult } from './result.ts'
+import { openRunFiles } from './run-files.ts'
+import { RUN_FILES, openRunLog } from './run-log.ts'
+import type { Settings } from './settings.ts'
 import type { StartWeights } from './start-weights.ts'
 import { openTrainer } from './trainer.ts'
 import type { TrainingData } from './training-data.ts'
 
-/** Trains to the end and writes the checkpoint. */
-export async function train(
-  experiment: Experiment,
-  data: TrainingData,
-  weights: StartWeights['state'],
-  write: ArtifactWriter,
-  { log, checkpoint }: Context,
-): Promise<void> {
-  const backend = await openBackend()
-  const network = toNetwork(experiment.network)
-  const batchOf = openBatches(data, experiment)
-  const perEpoch = stepsPerEpoch(data, experiment)
-  const total = perEpoch * experiment.epochs
-  log.event('training', {
-    backend: backend.describe(),
-    triplets: data.triplets.length,
-    labelled: data.labelled.length,
-    unlabelled: data.unlabelled.length,
-    steps: total,
-  })
-  const { triplets, labelled, unlabelled } = experiment.batch
-  const parts = [3 * triplets, labelled, unlabelled].filter(rows => rows > 0)
-  const trainer = openTrainer({
-    network,
+/** What is trained, on what, from what. */
+export interface Run {
+  readonly experiment: Experiment
+  readonly data: TrainingData
+  readonly start: StartWeights['state']
+  readonly inputs: readonly InputEntry[]
+}
+
+/** How a run is watched over; nothing of it changes the result. */
+export interface RunCare {
+  /** time between checkpoints; 0 writes one after every step */
+  readonly checkpointMinutes: number
+  /** stops after this many steps, with a checkpoint; 0 goes on to the end */
+  readonly stopAfter: number
+  /** begin anew although there are checkpoints */
+  readonly force: boolean
+}
+
+/** Folder of the checkpoints in a run's work folder. */
+export const CHECKPOINTS = 'checkpoints'
+
+/** A trainer in the state of `from`. */
+function openTrainerOf({ network, batch, ...experiment }: Experiment, from: Partial<RunState>) {
+  const { weights = new Map(), velocity } = from
+  const parts = [3 * batch.triplets, batch.labelled, batch.unlabelled].filter(rows => rows > 0)
+  return openTrainer({
+    network: toNetwork(network),
     weights,
+    ...(velocity && { velocity }),
     losses: lossesOf(experiment),
     momentum: experiment.momentum,
     ...(experiment.batchNormBatches === 'per-dataset' && { parts }),
   })
-  const bar = log.progress('steps', total)
-  const metrics: string[] = []
-  let trained = weights
+}
+
+/** Trains to the end, from the last checkpoint if there is one, and writes the artifact. */
+export async function train(
+  { experiment, data, start, inputs }: Run,
+  { checkpointMinutes, stopAfter, force }: RunCare,
+  write: ArtifactWriter,
+  { log, work, checkpoint, signal }: Context,
+): Promise<void> {
+  const backend = (await openBackend()).describe()
+  const folder = join(write.work, CHECKPOINTS)
+  if (force) await rm(folder, { recursive: true, force: true })
+  const { stage, behaviour } = work
+  const settings: Settings = { stage, behaviour, experiment, inputs, backend }
+  const checkpoints = await openCheckpoints(folder, settings, log)
+  const { last } = checkpoints
+  const first = last?.record.step ?? 0
+  const perEpoch = stepsPerEpoch(data, experiment)
+  const total = perEpoch * experiment.epochs
+  log.event('training', {
+    ...{ backend, triplets: data.triplets.length, labelled: data.labelled.length },
+    ...{ unlabelled: data.unlabelled.length, steps: total },
+    ...(last && { continuesAt: first }),
+  })
+  const batchOf = openBatches(data, experiment)
+  const trainer = openTrainerOf(experiment, last ?? { weights: start })
+  const records = await openRunFiles(write.work, RUN_FILES, last?.record.recordBytes ?? {})
+  const best = last?.record.best ?? null
+  const placeAt = (step: number) => ({
+    ...{ step, epoch: Math.floor(step / perEpoch), best },
+    cursors: cursorsAt(step, data, experiment),
+  })
+  let saved = last && first
+  let savedAt = performance.now()
+
+  const save = async (step: number): Promise<void> => {
+    const state = await trainer.read()
+    requireFiniteWeights(step, state.weights, saved)
+    await checkpoints.save({ ...placeAt(step), recordBytes: await records.flush() }, state)
+    saved = step
+    savedAt = performance.now()
+  }
+
   try {
-    let next = batchOf(0)
-    for (let step = 0; step < total; step++) {
-      checkpoint()
-      const batch = await next
+    const runLog = openRunLog(records.files, { log, first, total })
+    let next = first < total ? batchOf(first) : undefined
+    for (let step = first; step < total; step++) {
+      const asked = performance.now()
+      const batch = (await next)!
+      const waitMs = performance.now() - asked
       // The next batch is decoded while this one is computed.
-      next = step + 1 < total ? batchOf(step + 1) : next
-      const report = await trainer.step(batch, experiment.learningRate)
-      requireFinite(step, { ...report.losses, total: report.total }, batch.faceIds)
-      const epoch = Math.floor(step / perEpoch)
-      metrics.push(JSON.stringify({ step, epoch, total: report.total, ...report.losses }))
-      if ((step + 1) % perEpoch === 0) trained = requireFiniteWeights(step, await trainer.read())
-      bar.advance()
+      next = step + 1 < total ? batchOf(step + 1) : undefined
+      const { losses: parts, total: sum } = await trainer.step(batch, experiment.learningRate)
+      const losses = { total: sum, ...parts }
+      requireFiniteLosses(step, { ...parts, total: sum }, batch.faceIds, saved)
+      const images = batch.faceIds.length
+      runLog.step({ step, epoch: Math.floor(step / perEpoch), losses, images, waitMs })
+      const done = step + 1
+      if (done === total) runLog.done()
+      const isDue = performance.now() - savedAt >= checkpointMinutes * 60_000
+      if (isDue || done % perEpoch === 0 || done === stopAfter || signal.aborted) await save(done)
+      checkpoint()
+      if (done === stopAfter && done < total)
+        throw new StageError(`stopped after step ${done}, as asked; the same command goes on`, {
+          step: done,
+        })
     }
-    bar.done()
-    await writeCheckpoint(write, experiment.network, trained)
+    const record = { ...placeAt(total), settings }
+    const bestWeights = best ? await checkpoints.weightsOf(best.step) : undefined
+    await writeResult(write, { ...(await trainer.read()), record, best: bestWeights })
   } finally {
     trainer.close()
+    await records.close()
   }
-  await write.file('metrics.jsonl', `${metrics.join('\n')}\n`)
-  write.describe({ experiment, steps: total, backend: backend.name })
   write.accept(total)
   await write.done('run', total)
-}
-
-function requireFinite(
-  step: number,
-  losses: Readonly<Record<string, number>>,
-  faceIds: readonly string[],
-): void {
-  const bad = Object.entries(losses).find(([, value]) => !Number.isFinite(value))
-  if (!bad) return
-  const [part, value] = bad
-  throw new StageError(
-    `step ${step}: the loss ${part} is ${value}; lower the learning rate or look at the faces named`,
-    { step, part, faceIds },
-  )
-}
-
-/** A kernel may turn what is no number into 0 on its way to the loss; the weights still show it. */
-function requireFiniteWeights(step: number, { weights }: { weights: StateDict }): StateDict {
-  for (const [part, { values }] of weights)
-    if (!(values as Float32Array).every(Number.isFinite))
-      throw new StageError(
-        `step ${step}: ${part} holds no numbers any more; lower the learning rate`,
-        {
-          step,
-          part,
-        },
-      )
-  return weights
 }

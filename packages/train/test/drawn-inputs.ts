@@ -6,6 +6,8 @@ import { encodeJpeg } from '@deepfever/media'
 export const SIZE = 32
 /** Width of the drawn targets. */
 export const TARGET_WIDTH = 6
+/** Width of the targets that the smoke student learns from. */
+export const SMOKE_WIDTH = 80
 
 /** An artifact without a stage behind it. */
 export const spec = (out: string, kind: string) => ({
@@ -61,12 +63,12 @@ export async function drawFaces(
 }
 
 /** Random targets of both views. */
-export async function drawTargets(out: string, ids: readonly string[]) {
+export async function drawTargets(out: string, ids: readonly string[], width = TARGET_WIDTH) {
   await writeArtifact(spec(out, 'targets'), silentLog, async write => {
     for (const faceId of ids)
       for (const view of ['plain', 'flipped']) {
         const random = openRandom(`${faceId}/${view}`)
-        const target = Float32Array.from({ length: TARGET_WIDTH }, () => random.normal())
+        const target = Float32Array.from({ length: width }, () => random.normal())
         await write.append(targets, { faceId, view, target })
       }
   })

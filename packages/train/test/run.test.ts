@@ -1,9 +1,9 @@
-// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/order.ts, src/batches.ts, src/crops.ts, src/loss-sum.ts, src/training-data.ts, src/decoded-crops.ts
+// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/order.ts, src/batches.ts, src/crops.ts, src/loss-sum.ts, src/training-data.ts, src/decoded-crops.ts, src/finite.ts, src/run-log.ts, src/result.ts
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { runStage, silentLog, type Log, type Stage } from '@deepfever/core'
+import { silentLog, type Stage } from '@deepfever/core'
 import { openArtifact, targets, writeArtifact } from '@deepfever/formats'
-import { STUDENT, TEACHER, openCheckpoint } from '@deepfever/models'
+import { TEACHER, openCheckpoint } from '@deepfever/models'
 import t from 'tap'
 import teacher256 from '../configs/teacher256.ts'
 import { openBatches, stepsPerEpoch } from '../src/batches.ts'
@@ -11,34 +11,12 @@ import type { TrainingData } from '../src/training-data.ts'
 import { withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
 import { isFlipped, openOrder } from '../src/order.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
-import { SIZE, TARGET_WIDTH, drawCrop, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
+import { SIZE, drawCrop, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
+import { run, tinyStudent } from './tiny-run.ts'
 
-/** The smallest student that has every head. */
-const file: ExperimentFile = {
-  experiment: {
-    network: {
-      ...{ kind: 'student', ...STUDENT },
-      backbone: { kind: 'densenet', growth: 4, blocks: [1], stem: 4, bottleneck: 1 },
-      embedding: 8,
-      heads: { fec: 4, affectnet: 8, distill: TARGET_WIDTH },
-      size: SIZE,
-    },
-    init: 'random',
-    epochs: 2,
-    batch: { triplets: 2, labelled: 3, unlabelled: 1 },
-    learningRate: 0.05,
-    momentum: 0.9,
-    losses: { triplet: 1, crossEntropy: 0.1, rkdDistance: 25, rkdAngle: 50 },
-    margins: { ONE_CLASS_TRIPLET: 0.1, TWO_CLASS_TRIPLET: 0.2, THREE_CLASS_TRIPLET: 0.2 },
-    flip: true,
-    batchNormBatches: 'joint',
-    seed: 7,
-  },
-  overlays: { smoke: { epochs: 1, batchNormBatches: 'per-dataset' } },
-}
 const teacherFile: ExperimentFile = {
   experiment: {
-    ...file.experiment,
+    ...tinyStudent.experiment,
     network: {
       ...{ kind: 'teacher', ...TEACHER },
       trunk: { cut: 'conv2d_2b', width: 0.05, repeats: [1, 1, 1] },
@@ -66,17 +44,11 @@ const needed = [...idsOf('fec', 7), ...idsOf('affectnet', 8), ...idsOf('powder',
 const distilled = { ...places, targets: await drawTargets(join(dir, 'targets'), needed) }
 const labelledOnly = { fec: places.fec, affectnet: places.affectnet }
 
-/** Runs a stage as the command line does; gives its exit code and the events it logged. */
-async function run(stage: Stage, options: Readonly<Record<string, string | number>>) {
-  const said: Record<string, unknown>[] = []
-  const log: Log = { ...silentLog, event: (event, fields) => void said.push({ event, ...fields }) }
-  const flags = Object.entries(options).map(([key, value]) => `--${key}=${value}`)
-  const terminal = { log, signal: new AbortController().signal }
-  const code = await runStage(stage, flags, terminal, text => t.comment(text))
-  return { code, said, events: said.map(({ event }) => event), failure: said.at(-1)! }
-}
 const studentOf = (overlay: Overlay = {}) =>
-  studentStage('tiny', { ...file, experiment: withOverlay(file.experiment, overlay) }) as Stage
+  studentStage('tiny', {
+    ...tinyStudent,
+    experiment: withOverlay(tinyStudent.experiment, overlay),
+  }) as Stage
 const teacherOf = (overlay: Overlay = {}) => {
   const experiment = withOverlay(teacherFile.experiment, overlay)
   return teacherStage('tiny', { ...teacherFile, experiment }) as Stage
@@ -101,7 +73,7 @@ t.test('an overlay that names or gives what the experiment lacks is a usage erro
       /^network\.backbone\.blocks: found 4, .* like \[1\]$/,
     ],
   ] as const)
-    t.throws(() => withOverlay(file.experiment, overlay as unknown as Overlay), {
+    t.throws(() => withOverlay(tinyStudent.experiment, overlay as unknown as Overlay), {
       name: 'UsageError',
       message,
     })
@@ -142,13 +114,17 @@ t.test('what is in a batch depends on seed and step, not on what was asked befor
     unlabelled: await Promise.all(idsOf('powder', 3).map(id => cropOf(id))),
     targetOf: (_, flipped) => Float32Array.of(flipped ? 1 : 0),
   }
-  t.equal(stepsPerEpoch(data, file.experiment), 2, 'the fifth triplet waits for another epoch')
-  const one = openBatches(data, file.experiment)
+  t.equal(
+    stepsPerEpoch(data, tinyStudent.experiment),
+    2,
+    'the fifth triplet waits for another epoch',
+  )
+  const one = openBatches(data, tinyStudent.experiment)
   const batches = [await one(0), await one(1), await one(2)]
-  const two = openBatches(data, file.experiment)
+  const two = openBatches(data, tinyStudent.experiment)
   const [late, early] = await Promise.all([two(2), two(0)])
   t.same([early, late], [batches[0], batches[2]])
-  const other = await openBatches(data, { ...file.experiment, seed: 8 })(0)
+  const other = await openBatches(data, { ...tinyStudent.experiment, seed: 8 })(0)
   t.notSame(other.faceIds, early.faceIds)
 
   for (const { faceIds, images, odd, margin, labels, mask, targets = [] } of batches) {
@@ -180,7 +156,7 @@ t.test('what is in a batch depends on seed and step, not on what was asked befor
 
   const kind = 'FOUR_CLASS_TRIPLET'
   const unknown = { ...data, triplets: data.triplets.map(triplet => ({ ...triplet, kind })) }
-  await t.rejects(openBatches(unknown, file.experiment)(0), {
+  await t.rejects(openBatches(unknown, tinyStudent.experiment)(0), {
     name: 'UsageError',
     message: `triplets of kind ${kind} have no margin; the experiment has ONE_CLASS_TRIPLET, TWO_CLASS_TRIPLET, THREE_CLASS_TRIPLET`,
   })
@@ -205,10 +181,10 @@ t.test('a run twice gives the same bytes; what it was is in the manifest', async
     t.ok(Math.abs(sum + distance - total!) < 1e-4, 'the losses add up by their weights')
   }
   const { manifest } = artifact
-  t.match(manifest.metadata, { experiment: file.experiment, steps: 4, backend: 'portable' })
+  t.match(manifest.metadata, { experiment: tinyStudent.experiment, steps: 4, backend: 'portable' })
   const roles = manifest.inputs.map(({ role }) => role).join()
   t.equal(roles, 'fec,affectnet,powder,targets')
-  t.same((await openCheckpoint(out, 'student')).specification, file.experiment.network)
+  t.same((await openCheckpoint(out, 'student')).specification, tinyStudent.experiment.network)
 
   t.same((await run(studentOf(), { ...distilled, out })).events, ['up to date'])
   const again = join(dir, 'again')

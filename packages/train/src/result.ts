@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encodeSafetensors, type ArtifactWriter, type StateDict } from '@deepfever/formats'
+import { writeCheckpoint } from '@deepfever/models'
+import type { RunRecord, RunState } from './checkpoints.ts'
+import { EVENTS, METRICS, SPEED } from './run-log.ts'
+
+/** A finished run. */
+export interface Result extends RunState {
+  readonly record: Pick<RunRecord, 'step' | 'epoch' | 'cursors' | 'best' | 'settings'>
+  /** weights of the best step, where one was found */
+  readonly best: StateDict | undefined
+}
+
+/** Files of a checkpoint artifact beside network.json and weights.safetensors. */
+const RUN_RECORD = 'run.json'
+const MOMENTUM_FILE = 'momentum.safetensors'
+const BEST_FILE = 'best.safetensors'
+
+/** Writes the files of a checkpoint artifact; what depends on the clock goes beside them. */
+export async function writeResult(
+  write: ArtifactWriter,
+  { record, weights, velocity, best }: Result,
+): Promise<void> {
+  const { settings, step } = record
+  await writeCheckpoint(write, settings.experiment.network, weights)
+  await write.file(MOMENTUM_FILE, encodeSafetensors(velocity, { format: 'pt' }))
+  if (best) await write.file(BEST_FILE, encodeSafetensors(best, { format: 'pt' }))
+  await write.file(RUN_RECORD, `${JSON.stringify(record, null, 1)}\n`)
+  await write.file(METRICS, await readFile(join(write.work, METRICS)))
+  for (const name of [SPEED, EVENTS]) await write.note(name, await readFile(join(write.work, name)))
+  const { experiment, backend } = settings
+  write.describe({ experiment, steps: step, backend, best: record.best })
+}
