@@ -5,7 +5,15 @@ import { damageOf, readManifest, writeStats } from './artifact.ts'
 import { writeDurably } from './durable.ts'
 import { openJournal, type State } from './journal.ts'
 import { takeLock } from './lock.ts'
-import { encodeManifest, sha256, workDigest, type InputEntry, type Manifest } from './manifest.ts'
+import {
+  encodeManifest,
+  sha256,
+  unionOfTerms,
+  workDigest,
+  type InputEntry,
+  type Manifest,
+  type Terms,
+} from './manifest.ts'
 import { encodeShard } from './shard.ts'
 import type { Columns, Row, RowOf, Table } from './table.ts'
 
@@ -15,6 +23,8 @@ export interface ArtifactSpec extends Work {
   readonly out: string
   readonly kind: string
   readonly inputs: readonly InputEntry[]
+  /** terms beside those of its inputs */
+  readonly terms?: readonly Terms[] | undefined
   /** make it again even where it is up to date */
   readonly force?: boolean
 }
@@ -37,8 +47,8 @@ export interface ArtifactWriter {
   note(name: string, data: Uint8Array | string): Promise<void>
   /** Counts items that came out. */
   accept(count?: number): void
-  /** Counts an item turned away, by a stable code; the first of each code is kept as example. */
-  reject(code: string, example: string): void
+  /** Counts items turned away, by a stable code; the first of each code is kept as example. */
+  reject(code: string, example: string, count?: number): void
   /** True when an earlier, killed run finished this item: skip it. */
   isDone(item: string): boolean
   /** Ends an item and counts its inputs (1); with a full shard, a point to continue from. */
@@ -84,7 +94,11 @@ function toManifest(spec: ArtifactSpec, state: State): Manifest {
     stage: spec.stage,
     behaviour: spec.behaviour,
     identity: sorted(spec.identity),
-    inputs: spec.inputs,
+    inputs: spec.inputs.map(({ role, digest }) => ({ role, digest })),
+    terms: unionOfTerms([
+      ...(spec.terms ?? []),
+      ...spec.inputs.flatMap(input => input.terms ?? []),
+    ]),
     ledger: { inputs, outputs, rejects },
     tables: sorted(state.tables),
     files: state.files,
@@ -138,8 +152,9 @@ export async function writeArtifact(
   await mkdir(dirname(spec.out), { recursive: true })
   const unlock = await takeLock(work)
   const started = Date.now()
+  const journalDigest = `${spec.force ? 'forced ' : ''}${workDigest(spec)}`
   try {
-    const journal = await openJournal(work, parts, spec.force ? '' : workDigest(spec), log)
+    const journal = await openJournal(work, parts, journalDigest, log)
     const { state } = journal
     const pending = new Map<string, { table: Table; rows: Row[]; sizeBytes: number }>()
     let items: string[] = []
@@ -183,9 +198,9 @@ export async function writeArtifact(
       accept(count = 1) {
         state.outputs += count
       },
-      reject(code, example) {
+      reject(code, example, count = 1) {
         const entry = (state.rejects[code] ??= { count: 0, example })
-        entry.count++
+        entry.count += count
       },
       isDone: item => journal.done.has(item),
       async done(item, inputs = 1) {

@@ -1,7 +1,15 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FormatError, mapOrdered } from '@deepfever/core'
-import { entriesOf, parseManifest, sha256, type FileEntry, type Manifest } from './manifest.ts'
+import { FormatError, mapOrdered, type Work } from '@deepfever/core'
+import {
+  entriesOf,
+  parseManifest,
+  sha256,
+  workDigest,
+  type FileEntry,
+  type InputEntry,
+  type Manifest,
+} from './manifest.ts'
 import { decodeShard } from './shard.ts'
 import type { Columns, RowOf, Table } from './table.ts'
 
@@ -137,6 +145,28 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
       return readEntry(path, entry, manifest)
     },
   }
+}
+
+/** An artifact as an input of another one: its digest and its terms. */
+export const inputOf = (
+  role: string,
+  { digest, manifest }: Pick<Artifact, 'digest' | 'manifest'>,
+): InputEntry => ({ role, digest, terms: manifest.terms })
+
+/**
+ * The artifact in `out` when it was made in the same way from other inputs and is whole: what it
+ * holds of unchanged items need not be made again.
+ */
+export async function openEarlier(
+  spec: Work & { readonly out: string },
+): Promise<Artifact | undefined> {
+  const found = await readManifest(spec.out).catch(() => undefined)
+  if (!found) return undefined
+  const recipe = ({ stage, behaviour, identity }: Work) =>
+    workDigest({ stage, behaviour, identity, inputs: [] })
+  if (recipe(found.manifest) !== recipe(spec)) return undefined
+  if ((await damageOf(spec.out)) !== undefined) return undefined
+  return openArtifact(spec.out, found.manifest.kind)
 }
 
 /** Files read side by side when digests are checked. */

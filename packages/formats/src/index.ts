@@ -2,7 +2,17 @@ export * from './table.ts'
 export * from './tables.ts'
 export { encodeShard, decodeShard } from './shard.ts'
 export * from './manifest.ts'
-export { damageOf, openArtifact, readManifest, type Artifact } from './artifact.ts'
+export {
+  damageOf,
+  inputOf,
+  openArtifact,
+  openEarlier,
+  readManifest,
+  type Artifact,
+} from './artifact.ts'
+export { openForgotten, type Forgotten } from './forgotten.ts'
+export { openGroups, type Groups } from './groups.ts'
+export { openParts, partPath, type Parts } from './parts.ts'
 export { writeArtifact, type ArtifactSpec, type ArtifactWriter } from './artifact-writer.ts'
 export { takeLock } from './lock.ts'
 export { writeFolder } from './durable.ts'

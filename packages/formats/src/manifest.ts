@@ -40,6 +40,28 @@ export interface InputEntry {
   readonly role: string
   /** digest of its manifest, or of the file */
   readonly digest: string
+  /** terms it is under; they stand in the manifest's own list */
+  readonly terms?: readonly Terms[] | undefined
+}
+
+/** Under what people's pictures may be used. */
+export interface Terms {
+  readonly licence: string
+  /** the basis on which the people in them agreed */
+  readonly consent: string
+  /** who answers for them */
+  readonly contact: string
+}
+
+/** The terms of what says nothing. */
+export const unstatedTerms: Terms = { licence: 'unstated', consent: 'unstated', contact: '' }
+
+/** Every one of the terms once, in a fixed order. */
+export const unionOfTerms = (terms: Iterable<Terms>): readonly Terms[] => {
+  const byText = new Map<string, Terms>()
+  for (const { licence, consent, contact } of terms)
+    byText.set(JSON.stringify([licence, consent, contact]), { licence, consent, contact })
+  return [...byText].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one)
 }
 
 /** The record beside the shards. Times stand in stats.json: equal work gives an equal manifest. */
@@ -50,6 +72,8 @@ export interface Manifest {
   readonly behaviour: number
   readonly identity: Readonly<Record<string, Scalar>>
   readonly inputs: readonly InputEntry[]
+  /** the union of its inputs' */
+  readonly terms: readonly Terms[]
   readonly ledger: Ledger
   readonly tables: Readonly<Record<string, TableEntry>>
   readonly files: readonly FileEntry[]
@@ -69,7 +93,12 @@ export const encodeManifest = (manifest: Manifest): string =>
 export const workDigest = (
   m: Pick<Manifest, 'stage' | 'behaviour' | 'identity' | 'inputs'>,
 ): string =>
-  sha256(JSON.stringify([m.stage, m.behaviour, Object.entries(m.identity).sort(), m.inputs]))
+  sha256(
+    JSON.stringify([
+      ...[m.stage, m.behaviour, Object.entries(m.identity).sort()],
+      m.inputs.map(({ role, digest }) => ({ role, digest })),
+    ]),
+  )
 
 /** All files an artifact consists of besides its manifest. */
 export const entriesOf = (manifest: Manifest): readonly FileEntry[] => [
@@ -89,6 +118,9 @@ const isEntry = (value: unknown): boolean =>
 
 const isInput = (value: unknown): boolean =>
   isObject(value) && typeof value.role === 'string' && typeof value.digest === 'string'
+
+const isTerms = (value: unknown): boolean =>
+  isObject(value) && ['licence', 'consent', 'contact'].every(key => typeof value[key] === 'string')
 
 const isLedger = ({ inputs, outputs, rejects }: Record<string, unknown>): boolean =>
   Number.isSafeInteger(inputs) &&
@@ -130,6 +162,10 @@ export function parseManifest(json: string, place: string): Manifest {
     fail('ledger', value.ledger, 'inputs, outputs and rejects with count and example')
   for (const entry of value.inputs as unknown[])
     if (!isInput(entry)) fail('input', entry, 'role and digest')
+  // Absent where the artifact was made before terms were kept.
+  value.terms ??= [unstatedTerms]
+  if (!Array.isArray(value.terms) || !value.terms.every(isTerms))
+    fail('terms', value.terms, 'a list of licence, consent and contact')
   for (const entry of value.files as unknown[])
     if (!isEntry(entry)) fail('file entry', entry, 'name, sizeBytes and sha256')
   for (const [name, table] of Object.entries(value.tables as Record<string, unknown>)) {

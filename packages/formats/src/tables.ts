@@ -24,6 +24,16 @@ export const frames = defineTable('frames', 1, {
 /** A row of {@link frames}. */
 export type Frame = RowOf<typeof frames>
 
+/** One clip and what became of it, in ascending order of `clipId`, then `clipName`. Version 1. */
+export const clips = defineTable('clips', 1, {
+  clipId: utf8("first 16 hex digits of the sha256 of the clip's bytes"),
+  clipName: utf8('path of the clip below its source folder'),
+  frames: int32('frames that were taken'),
+  code: utf8('why it was turned away or, with frames, what went wrong half-way; empty: nothing'),
+})
+/** A row of {@link clips}. */
+export type ClipRow = RowOf<typeof clips>
+
 /** One face crop. Version 1. */
 export const faces = defineTable('faces', 1, {
   faceId: utf8('`<frameId or image id>#<rank>`; rank 0 is the largest box'),
@@ -52,6 +62,33 @@ export const annotations = defineTable('annotations', 1, {
 })
 /** A row of {@link annotations}. */
 export type Annotation = RowOf<typeof annotations>
+
+/** What a face found in a clip is worth, one row a face of the same artifact. Version 1. */
+export const qualities = defineTable('qualities', 1, {
+  faceId: utf8('face of the same artifact'),
+  trackId: utf8('`<clipId>~<number>`: faces that follow each other in one place of a clip'),
+  side: float32('shorter side of the box, pixels of the frame'),
+  sharpness: float32("variance of the Laplacian of the crop's luma, 8-bit steps squared"),
+  brightness: float32("mean luma of the crop's middle, 0 to 1"),
+  yaw: float32('degrees from the landmarks, 0 looks into the camera, positive to its right'),
+  pitch: float32('degrees from the landmarks, positive up'),
+  roll: float32('degrees between the line of the eyes and the horizontal'),
+  signature: bytes('128 bits: where the luma of the crop rises from left to right, 16 x 8 cells'),
+})
+/** A row of {@link qualities}. */
+export type Quality = RowOf<typeof qualities>
+
+/** What was turned away in one clip for one reason. Version 1. */
+export const tallies = defineTable('tallies', 1, {
+  clipId: utf8('clip of the same artifact'),
+  clipName: utf8('path of the clip below its source folder'),
+  code: utf8('the reason'),
+  count: int32('clips, frames or faces turned away for it'),
+  example: utf8('the first of them: clip name, frameId or faceId'),
+  crop: bytes("the first one's crop, as in faces; empty where there was no face"),
+})
+/** A row of {@link tallies}. */
+export type Tally = RowOf<typeof tallies>
 
 /** Three faces and the vote on which of them is the odd one. Version 1. */
 export const triplets = defineTable('triplets', 1, {

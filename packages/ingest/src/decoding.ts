@@ -1,6 +1,18 @@
 import { mapOrdered } from '@deepfever/core'
-import { clipInput, encodeJpeg, runFfmpeg, type Ffmpeg } from '@deepfever/media'
+import {
+  ClipError,
+  clipInput,
+  collectFfmpeg,
+  encodeJpeg,
+  probeClip,
+  runFfmpeg,
+  type ClipFile,
+  type ClipInfo,
+  type Ffmpeg,
+} from '@deepfever/media'
+import { isWebp, readAnimation, type TimedPicture } from './animation.ts'
 import { readPpm } from './ppm.ts'
+import { momentsOf, type Moments, type Selection } from './selection.ts'
 
 /** A decoded frame, encoded again as JPEG. */
 export interface DecodedFrame {
@@ -13,31 +25,36 @@ export interface DecodedFrame {
 }
 
 /** How frames are taken. */
-export interface Sampling {
-  /** frames a second: the first frame at or after every multiple of 1 / fps */
-  readonly fps: number
+export interface Sampling extends Selection {
   /** longest side in pixels; larger frames are scaled down */
   readonly maxSide: number
+}
+
+/** How the decoder is run; nothing here changes a frame. */
+export interface Decoder {
+  readonly ffmpeg: Ffmpeg
+  readonly threads: number
+  readonly signal: AbortSignal
+  /** killed when it neither advanced nor wrote for so long beyond the time between two frames */
+  readonly idleMs: number
 }
 
 /** Pictures under way between decoder and shard. */
 const ENCODERS = 4
 
-/** Half a millisecond: containers that count in milliseconds round a tick down. */
-const TICK_SLACK = 0.0005
-
 /**
- * The filter chain: upright square pixels, true timestamps in microseconds, RGB. Rotation is
- * applied by ffmpeg before it.
+ * The filter chain: upright square pixels, true timestamps in microseconds, RGB on black. Rotation
+ * is applied by ffmpeg before it.
  */
-function filtersOf({ fps, maxSide }: Sampling): string {
-  const tick = (time: string) => `floor((${time}+${TICK_SLACK})*${fps})`
+function filtersOf(moments: Moments | undefined, { alpha }: ClipInfo, maxSide: number): string {
+  const taken = `if(isnan(prev_selected_t),0,${moments?.expressionAt('prev_selected_t') ?? ''})`
   const sar = 'if(gt(sar,0),sar,1)'
   const scale = `min(1,${maxSide}/max(iw*${sar},ih))`
   const side = (of: string) => `'max(1,round(${of}*${scale}))'`
   return [
     'setpts=PTS-STARTPTS',
-    `select='isnan(prev_selected_t)+gt(${tick('t')},${tick('prev_selected_t')})'`,
+    moments ? `select='gt(${moments.expressionAt('t')},${taken})'` : "select='key'",
+    ...(alpha ? ['format=gbrap', 'premultiply=inplace=1'] : []),
     `scale=w=${side(`iw*${sar}`)}:h=${side('ih')}:flags=bicubic+accurate_rnd+full_chroma_int`,
     'setsar=1',
     'format=rgb24',
@@ -46,52 +63,94 @@ function filtersOf({ fps, maxSide }: Sampling): string {
   ].join(',')
 }
 
-/** Numbers that arrive on one stream and are awaited, by position, on another. */
-function openClock(fps: number) {
+/** What ffmpeg says while it decodes: the frames' times, awaited by position, and its errors. */
+function followDecoder(rate: number, stepUs: number) {
   const times: number[] = []
-  let wake = () => {}
+  const errors: string[] = []
+  let start = 0
+  const waiting = new Map<number, (time: number) => void>()
   return {
+    errors,
     onMessage(line: string) {
-      const found = /Parsed_showinfo.* n: *\d+ pts: *(\S+)/.exec(line)
-      if (!found) return
-      const time = Number(found[1])
+      const found = /Parsed_showinfo.* n: *(\d+) pts: *(\S+)/.exec(line)
+      if (!found) {
+        if (/\[(error|fatal)\]/.test(line)) errors.push(line)
+        return
+      }
+      // A clip that changes its size half-way makes the filters start again, from time 0.
+      if (found[1] === '0' && times.length > 0) start = times.at(-1)! + stepUs
+      const time = Number(found[2])
       // A stream without timestamps (NOPTS) is taken to run at the asked rate.
-      times.push(Number.isFinite(time) ? time : Math.round((times.length * 1e6) / fps))
-      wake()
+      times.push(Number.isFinite(time) ? start + time : Math.round((times.length * 1e6) / rate))
+      waiting.get(times.length - 1)?.(times.at(-1)!)
+      waiting.delete(times.length - 1)
     },
-    async at(index: number): Promise<number> {
-      while (times.length <= index) await new Promise<void>(resolve => (wake = resolve))
-      return times[index]!
-    },
+    timeAt: (index: number): number | Promise<number> =>
+      times[index] ?? new Promise<number>(resolve => waiting.set(index, resolve)),
   }
+}
+
+/** Seconds that a clip lasts; one whose header does not say is decoded for it. */
+async function durationOf(clip: ClipFile, info: ClipInfo, decoder: Decoder): Promise<number> {
+  if (info.durationUs) return info.durationUs / 1e6
+  let timeUs = 0
+  const { ffmpeg, threads, signal, idleMs } = decoder
+  const args = [...clipInput(clip), '-map', '0:v:0', '-f', 'null', '-']
+  await collectFfmpeg(['-threads', String(threads), ...args], {
+    ...{ ffmpeg, signal, idleMs, name: clip.path },
+    onProgress: progress => (timeUs = Math.max(timeUs, progress.timeUs)),
+  })
+  return timeUs / 1e6
 }
 
 /**
  * Decodes a clip to JPEG frames, in order, with the timestamps of the container.
  *
- * @throws ClipError when ffmpeg cannot open or decode it; frames before the fault have been given
+ * @throws ClipError or PictureError (animated WebP) with a stable `code`; frames before the fault
+ *   have been given
  */
 export async function* decodeFrames(
-  path: string,
-  ffmpeg: Ffmpeg,
+  clip: ClipFile,
   sampling: Sampling,
-  { threads, signal }: { threads: number; signal: AbortSignal },
+  decoder: Decoder,
 ): AsyncGenerator<DecodedFrame> {
-  const clock = openClock(sampling.fps)
+  const pictures = (await isWebp(clip))
+    ? readAnimation(clip, sampling)
+    : decodePictures(clip, sampling, decoder)
+  yield* mapOrdered(pictures, ENCODERS, async ({ picture, ptsUs }, index) => {
+    const image = await encodeJpeg(picture)
+    return { index, ptsUs: await ptsUs, width: picture.width, height: picture.height, image }
+  })
+}
+
+async function* decodePictures(
+  clip: ClipFile,
+  sampling: Sampling,
+  decoder: Decoder,
+): AsyncGenerator<TimedPicture> {
+  const { ffmpeg, threads, signal } = decoder
+  const info = await probeClip(clip, ffmpeg, decoder)
+  const isSpread = sampling.select === 'uniform'
+  const moments = momentsOf(sampling, isSpread ? await durationOf(clip, info, decoder) : 0)
+  const said = followDecoder(sampling.fps, Math.round(1e6 / (info.fps ?? sampling.fps)))
   const args = [
-    ...['-threads', String(threads)],
-    ...clipInput(path),
-    ...['-map', '0:v:0', '-vf', filtersOf(sampling), '-fps_mode', 'passthrough'],
-    ...['-c:v', 'ppm', '-f', 'image2pipe', 'pipe:1'],
+    ...['-threads', String(threads), ...(moments ? [] : ['-skip_frame', 'nokey'])],
+    ...clipInput(clip),
+    ...['-map', '0:v:0', '-vf', filtersOf(moments, info, sampling.maxSide)],
+    ...['-fps_mode', 'passthrough', '-c:v', 'ppm', '-f', 'image2pipe', 'pipe:1'],
   ]
   const output = runFfmpeg(args, {
-    ...{ ffmpeg, name: path, signal },
-    logLevel: 'info',
-    onMessage: clock.onMessage,
+    ...{ ffmpeg, signal, name: clip.path, logLevel: 'level+info', onMessage: said.onMessage },
+    idleMs: decoder.idleMs + 1000 * (moments?.longestGap ?? 0),
   })
-  yield* mapOrdered(readPpm(output, path), ENCODERS, async (picture, index) => {
-    const image = await encodeJpeg(picture)
-    const { width, height } = picture
-    return { index, ptsUs: await clock.at(index), width, height, image }
-  })
+  let index = 0
+  for await (const picture of readPpm(output, clip.path))
+    yield { picture, ptsUs: said.timeAt(index++) }
+  const [first] = said.errors
+  if (first === undefined) return
+  throw new ClipError(
+    'damaged_clip',
+    `${clip.path}: ${said.errors.length} errors while decoding, the first: ${first}`,
+    { path: clip.path, frames: index, errors: said.errors.length },
+  )
 }

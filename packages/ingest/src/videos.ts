@@ -1,61 +1,169 @@
-import { join } from 'node:path'
 import {
   StageError,
+  UsageError,
+  choice,
   commonOptions,
   defineStage,
   integer,
+  isInPart,
   number,
   optionalPath,
+  parseShard,
   path,
+  shardOption,
+  text,
+  type Values,
 } from '@deepfever/core'
-import { openSource, type SourceFile } from '@deepfever/datasets'
-import { frames, writeArtifact, type ArtifactWriter } from '@deepfever/formats'
-import { ClipError, ffmpegVersion, findFfmpeg, type Ffmpeg } from '@deepfever/media'
-import { decodeFrames, type Sampling } from './decoding.ts'
+import {
+  clips,
+  frames,
+  openEarlier,
+  openForgotten,
+  openGroups,
+  partPath,
+  unionOfTerms,
+  writeArtifact,
+  type ArtifactSpec,
+  type ArtifactWriter,
+  type ClipRow,
+  type Forgotten,
+  type Frame,
+  type Groups,
+} from '@deepfever/formats'
+import { codeOf, ffmpegVersion, findFfmpeg } from '@deepfever/media'
+import { clipIdOf, faultOf, listClips, sourceOptions, type Clip } from './clip-list.ts'
+import { decodeFrames, type DecodedFrame, type Sampling } from './decoding.ts'
 
-const CLIP = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|3gp|flv|wmv|asf|ogv|gif|webp)$/i
+/** How frames are taken from a clip. */
+const samplingOptions = {
+  select: choice({
+    help: 'rate: --fps; key: key frames; uniform: --count, evenly spread; times: --times',
+    choices: ['rate', 'key', 'uniform', 'times'],
+    standard: 'rate',
+  }),
+  fps: number({ help: 'frames a second', standard: 1, min: 0.001, max: 240 }),
+  count: integer({ help: 'frames a clip, for uniform', standard: 16, min: 1, max: 100_000 }),
+  times: text({ help: 'seconds, ascending: 0,1.5,3', standard: '' }),
+  maxSide: integer({
+    help: 'longest side in pixels; larger frames are scaled down',
+    standard: 1280,
+    min: 16,
+    max: 8192,
+  }),
+}
 
-/** Decodes every clip of a folder at a fixed rate into frame shards. */
+/** How the decoder is run. */
+const decoderOptions = {
+  threads: integer({ help: 'of the decoder', role: 'execution', standard: 2, min: 1, max: 64 }),
+  idle: number({
+    help: 'seconds without progress after which a decoder is ended',
+    ...{ role: 'execution', standard: 30, min: 0.1, max: 3600 },
+  }),
+}
+
+/** Doing a part of the clips, without some, or some again. */
+const divisionOptions = {
+  shard: shardOption,
+  forget: optionalPath('forget.txt: clip digests and face ids that must not be used'),
+  retry: text({ help: 'do again the clips with this code', role: 'execution', standard: '' }),
+}
+
+const TIMES_LIMIT = 1000
+
+/** @throws UsageError when the times are no ascending numbers, or missing where they are wanted */
+function samplingOf(options: Values<typeof samplingOptions>): Sampling {
+  const { select, times: list } = options
+  const times = list === '' ? [] : list.split(',').map(Number)
+  const ascending = times.every((time, i) => time >= 0 && !(time <= times[i - 1]!))
+  if (!ascending || times.length > TIMES_LIMIT || (select === 'times') !== times.length > 0)
+    throw new UsageError(
+      `--times=${list}: wanted 1 to ${TIMES_LIMIT} ascending numbers with --select=times, else none`,
+      { found: list },
+    )
+  return { ...options, times }
+}
+
+/** What an earlier run of the same options holds. */
+interface Known {
+  readonly clips: ReadonlyMap<string, ClipRow>
+  readonly frames: Groups<Frame> | undefined
+}
+
+/** Clips that an earlier run has decoded as this one would; those with the code `retry` left out. */
+async function openKnown(
+  spec: ArtifactSpec,
+  metadata: Readonly<Record<string, unknown>>,
+  forgotten: Forgotten,
+  retry: string,
+): Promise<Known> {
+  const earlier = await openEarlier(spec)
+  const known = new Map<string, ClipRow>()
+  const usable = earlier?.manifest.metadata.ffmpeg === metadata.ffmpeg && forgotten.covers(earlier!)
+  if (!earlier || !usable) return { clips: known, frames: undefined }
+  if (earlier.manifest.tables.clips)
+    for await (const row of earlier.rows(clips))
+      if (!(row.code in fresh) && (retry === '' || row.code !== retry)) known.set(row.clipId, row)
+  const rows = earlier.manifest.tables.frames && earlier.rows(frames)
+  return { clips: known, frames: rows && openGroups(rows, row => row.clipId) }
+}
+
+/** Codes that depend on more than the clip itself; they are given anew by every run. */
+const fresh = { duplicate_clip: true, forgotten: true, empty_file: true }
+
+/** Decodes every clip of a source into frame shards. */
 export const videos = defineStage({
   name: 'ingest videos',
-  summary: 'clips to frames at a rate, as JPEG in Arrow shards',
-  behaviour: 1,
+  summary: 'clips to frames, as JPEG in Arrow shards',
+  behaviour: 2,
   options: {
     ...commonOptions,
-    source: optionalPath('folder of clips, searched with its subfolders'),
-    index: optionalPath('index of raw data instead (made by: npx deepfever datasets index)'),
-    out: path('where the frames artifact goes'),
-    fps: number({ help: 'frames a second', standard: 1, min: 0.001, max: 240 }),
-    maxSide: integer({
-      help: 'longest side in pixels; larger frames are scaled down',
-      standard: 1280,
-      min: 16,
-      max: 8192,
-    }),
-    threads: integer({ help: 'of the decoder', role: 'execution', standard: 2, min: 1, max: 64 }),
+    ...sourceOptions,
+    out: path('where the frames artifact goes; with --shard: into <out>.parts'),
+    ...samplingOptions,
+    ...decoderOptions,
+    ...divisionOptions,
   },
-  async run({ source, index, out, force, threads, ...sampling }, context) {
+  async run({ out, shard, forget, retry, threads, idle, ...options }, context) {
     const { log, work, signal } = context
-    const raw = await openSource({ source, index, corpus: 'videos' }, log)
-    const inputs = [{ role: 'clips', digest: raw.digest }]
-    return writeArtifact({ ...work, kind: 'frames', inputs, out, force }, log, async write => {
-      const clips = raw.files.filter(file => CLIP.test(file.path))
-      const others = raw.files.length - clips.length
-      if (others > 0) log.event('ignored', { files: others, reason: 'not named as a clip' })
+    const sampling = samplingOf(options)
+    const part = parseShard(shard)
+    const forgotten = await openForgotten(forget)
+    const list = await listClips(options, log)
+    const items = list.clips.filter(clip => isInPart(clip.sha256, part))
+    const spec = {
+      ...{ ...work, kind: 'frames', out: partPath(out, part) },
+      identity: { ...work.identity, ...(part && { shard: `${part.index}/${part.count}` }) },
+      inputs: [{ role: 'clips', digest: list.digest }, ...forgotten.inputs],
+      terms: unionOfTerms(items.map(({ terms }) => terms)),
+      force: options.force || retry !== '',
+    }
+    return writeArtifact(spec, log, async write => {
       const ffmpeg = await findFfmpeg()
-      write.describe({ ffmpeg: await ffmpegVersion(ffmpeg) })
-      const bar = log.progress('clips', clips.length)
-      const seen = new Set<string>()
-      for (const clip of clips) {
+      const metadata = { ffmpeg: await ffmpegVersion(ffmpeg), ...forgotten.metadata }
+      write.describe(metadata)
+      const known = options.force ? undefined : await openKnown(spec, metadata, forgotten, retry)
+      const decoder = { ffmpeg, threads, signal, idleMs: 1000 * idle }
+      const bar = log.progress('clips', items.length)
+      for (const [i, clip] of items.entries()) {
         context.checkpoint()
-        if (!write.isDone(clip.path)) {
-          const place = join(raw.root, clip.path)
-          if (clip.sizeBytes === 0) write.reject('empty_file', clip.path)
-          else if (seen.has(clip.sha256)) write.reject('duplicate_clip', clip.path)
-          else await ingestClip(clip, place, { ffmpeg, sampling, threads, signal, write })
-          await write.done(clip.path)
+        const id = `${clip.sha256} ${clip.name}`
+        if (!write.isDone(id)) {
+          const fault = faultOf(clip, items[i - 1], forgotten)
+          const earlier = known?.clips.get(clipIdOf(clip))
+          const taking = earlier
+            ? copyFrames(earlier, known!)
+            : takeFrames(clip, decodeFrames(clip.file, sampling, decoder), signal)
+          const { count, code } = fault
+            ? { count: 0, code: fault }
+            : await keepFrames(clip, taking, forgotten, write)
+          if (count > 0) write.accept()
+          else write.reject(code, clip.name)
+          if (count > 0 && code !== '')
+            log.event('ended early', { clip: clip.name, code, framesKept: count })
+          const row = { clipId: clipIdOf(clip), clipName: clip.name, frames: count, code }
+          await write.append(clips, row)
+          await write.done(id)
         }
-        seen.add(clip.sha256)
         bar.advance()
       }
       bar.done()
@@ -63,33 +171,45 @@ export const videos = defineStage({
   },
 })
 
-/** Frames of one clip; one that breaks half-way keeps its good frames. */
-async function ingestClip(
-  { path: clipName, sha256 }: SourceFile,
-  place: string,
-  how: {
-    ffmpeg: Ffmpeg
-    sampling: Sampling
-    threads: number
-    signal: AbortSignal
-    write: ArtifactWriter
-  },
-): Promise<void> {
-  const { write, signal } = how
-  const clipId = sha256.slice(0, 16)
-  let count = 0
-  let fault = 'no_frames'
+type TakenFrame = Omit<Frame, 'frameId' | 'clipId' | 'clipName'>
+
+/** Gives frames, and at the end the code of what went wrong, or ''. */
+type Taking = AsyncGenerator<TakenFrame, string>
+
+/** Frames of one clip; one that breaks half-way gives its good frames. */
+async function* takeFrames(
+  clip: Clip,
+  decoded: AsyncIterable<DecodedFrame>,
+  signal: AbortSignal,
+): Taking {
   try {
-    for await (const frame of decodeFrames(place, how.ffmpeg, how.sampling, how)) {
-      const frameId = `${clipId}@${frame.ptsUs}`
-      await write.append(frames, { frameId, clipId, clipName, ...frame })
-      count++
-    }
+    yield* decoded
   } catch (thrown) {
     if (signal.aborted) throw new StageError('stopped; the same command goes on', {})
-    if (!(thrown instanceof ClipError)) throw thrown
-    fault = thrown.code
+    return codeOf(thrown)
   }
-  if (count > 0) write.accept()
-  else write.reject(fault, clipName)
+  return ''
+}
+
+async function* copyFrames({ clipId, code }: ClipRow, known: Known): Taking {
+  if (known.frames) yield* known.frames.take(clipId)
+  return code
+}
+
+async function keepFrames(
+  clip: Clip,
+  taking: Taking,
+  forgotten: Forgotten,
+  write: ArtifactWriter,
+): Promise<{ count: number; code: string }> {
+  const clipId = clipIdOf(clip)
+  let count = 0
+  for (;;) {
+    const { done, value } = await taking.next()
+    if (done) return { count, code: value || (count > 0 ? '' : 'no_frames') }
+    const frameId = `${clipId}@${value.ptsUs}`
+    if (forgotten.frames.has(frameId)) continue
+    await write.append(frames, { ...value, frameId, clipId, clipName: clip.name })
+    count++
+  }
 }

@@ -3,14 +3,15 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { runStage, silentLog } from '@deepfever/core'
-import { frames, openArtifact, type Frame } from '@deepfever/formats'
+import { runStage, silentLog, type Log, type Stage } from '@deepfever/core'
+import { clips, frames, openArtifact, type ClipRow, type Frame } from '@deepfever/formats'
 import { collectFfmpeg, decodePicture, findFfmpeg } from '@deepfever/media'
 import { readPpm } from '../src/ppm.ts'
 import { videos } from '../src/videos.ts'
 
-const run = (...argv: string[]) =>
-  runStage(videos, argv, { log: silentLog, signal: new AbortController().signal }, () => {})
+const runAny = (stage: Stage, argv: readonly string[], log: Log = silentLog) =>
+  runStage(stage, argv, { log, signal: new AbortController().signal }, () => {})
+const run = (...argv: string[]) => runAny(videos, argv)
 
 /** A clip of `seconds` with a square that moves over a grey ground. */
 async function makeClip(path: string, more: readonly string[] = [], seconds = 2, name = path) {
@@ -20,6 +21,12 @@ async function makeClip(path: string, more: readonly string[] = [], seconds = 2,
     ffmpeg,
     name,
   })
+}
+
+async function clipsOf(out: string): Promise<ClipRow[]> {
+  const found: ClipRow[] = []
+  for await (const row of (await openArtifact(out, 'frames')).rows(clips)) found.push(row)
+  return found
 }
 
 async function framesOf(out: string): Promise<Frame[]> {
@@ -84,29 +91,31 @@ t.test('broken clips become coded rejects, the rest goes on, and the ledger clos
   const dir = t.testdir({
     clips: { 'empty.mp4': '', 'text.mp4': 'this is not a clip\n', 'notes.txt': '' },
   })
-  const clips = join(dir, 'clips')
+  const folder = join(dir, 'clips')
   const evil = `<img src=x onerror="alert(1)"> 'and' -y.mp4`
-  await makeClip(join(clips, evil))
-  await copyFile(join(clips, evil), join(clips, 'zz-copy.mp4'))
-  const whole = await readFile(join(clips, evil))
-  await writeFile(join(clips, 'cut.mp4'), whole.subarray(0, 400))
-  await makeClip(join(dir, 'whole.ts'), [], 2)
-  const stream = await readFile(join(dir, 'whole.ts'))
-  await writeFile(join(clips, 'half.ts'), stream.subarray(0, stream.length / 2))
+  await makeClip(join(folder, evil))
+  await copyFile(join(folder, evil), join(folder, 'zz-copy.mp4'))
+  const whole = await readFile(join(folder, evil))
+  await writeFile(join(folder, 'cut.mp4'), whole.subarray(0, 400))
+  await makeClip(join(dir, 'whole.mkv'), ['-c:v', 'mpeg4', '-g', '5'], 8)
+  const stream = await readFile(join(dir, 'whole.mkv'))
+  await writeFile(join(folder, 'half.mkv'), stream.subarray(0, stream.length / 2))
   const out = join(dir, 'frames')
-  t.equal(await run(`--source=${clips}`, `--out=${out}`), 0)
+  t.equal(await run(`--source=${folder}`, `--out=${out}`), 0)
   const { manifest } = await openArtifact(out, 'frames')
-  t.same(manifest.ledger, {
+  t.match(manifest.ledger, {
     inputs: 6,
     outputs: 2,
     rejects: {
       duplicate_clip: { count: 1, example: 'zz-copy.mp4' },
       empty_file: { count: 1, example: 'empty.mp4' },
-      undecodable_clip: { count: 2, example: 'cut.mp4' },
+      undecodable_clip: { count: 2 },
     },
   })
+  const half = (await clipsOf(out)).find(clip => clip.clipName === 'half.mkv')
+  t.match(half, { frames: 4, code: 'damaged_clip' }, 'it says what it keeps, and why not more')
   const names = new Set((await framesOf(out)).map(frame => frame.clipName))
-  t.same([...names].sort(), [evil, 'half.ts'], 'a clip cut off half-way keeps its good frames')
+  t.same([...names].sort(), [evil, 'half.mkv'], 'a clip cut off half-way keeps its good frames')
 })
 
 t.test('a playlist that names an address causes no request', async t => {

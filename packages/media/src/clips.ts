@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import type { Ffmpeg } from './ffmpeg-binary.ts'
-import { clipInput, collectFfmpeg } from './ffmpeg.ts'
+import { clipInput, collectFfmpeg, type ClipFile } from './ffmpeg.ts'
 import { ClipError } from './media-errors.ts'
 
 /** What a clip's header says; a field is undefined where the container does not say it. */
@@ -12,23 +12,28 @@ export interface ClipInfo {
   readonly height: number
   readonly durationUs: number | undefined
   readonly fps: number | undefined
+  /** whether pixels may be transparent */
+  readonly alpha: boolean
 }
 
 const MESSAGE_LIMIT = 2000
+const protectedClip = /DRM protected stream|Media is protected|is encrypted/
 /** Lines that come with every refusal. */
 const noise = /^(Error opening|Last message|Format .* detected only|Not detecting)/
 
 /**
  * Reads a clip's header with ffmpeg itself; decodes nothing.
  *
- * @throws ClipError `empty_file`, `unsupported_container`, `undecodable_clip`, `no_video_stream`
+ * @throws ClipError `empty_file`, `unsupported_container`, `undecodable_clip`, `no_video_stream`,
+ *   `encrypted_clip`
  */
 export async function probeClip(
-  path: string,
+  clip: ClipFile | string,
   ffmpeg: Ffmpeg,
   { idleMs, signal }: { idleMs?: number; signal?: AbortSignal } = {},
 ): Promise<ClipInfo> {
-  const { size } = await stat(path)
+  const { path, part }: ClipFile = typeof clip === 'string' ? { path: clip } : clip
+  const size = part?.sizeBytes ?? (await stat(path)).size
   if (size === 0) throw new ClipError('empty_file', `${path}: the file is empty`, { path })
   const lines: string[] = []
   const onMessage = (line: string) => {
@@ -36,7 +41,7 @@ export async function probeClip(
   }
   try {
     // Without an output ffmpeg describes the input and ends with an error, which is no news.
-    await collectFfmpeg(clipInput(path), {
+    await collectFfmpeg(clipInput(clip), {
       ...{ ffmpeg, name: path, logLevel: 'info', onMessage },
       ...{ idleMs, signal },
     })
@@ -73,6 +78,8 @@ function parseClip(path: string, lines: readonly string[]): ClipInfo {
   const video = lines.find(
     line => /^ {2}Stream #0:\d+.*?: Video: /.test(line) && !line.includes('(attached pic)'),
   )
+  if (/\((encv|drmi) \//.test(video ?? '') || lines.some(line => protectedClip.test(line)))
+    throw new ClipError('encrypted_clip', `${path}: is encrypted (DRM)`, { path, container })
   const size = video && /, (\d+)x(\d+)/.exec(video)
   if (!video || !size) {
     throw new ClipError('no_video_stream', `${path}: holds no video stream`, { path, container })
@@ -87,6 +94,7 @@ function parseClip(path: string, lines: readonly string[]): ClipInfo {
     durationUs: clock
       ? Math.round((Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])) * 1e6)
       : undefined,
+    alpha: /: Video: .*?, (yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8)/.test(video),
     fps: rate ? Number(rate[1]) * (rate[2] ? 1000 : 1) : undefined,
   }
 }

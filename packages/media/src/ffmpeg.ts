@@ -19,9 +19,9 @@ export interface FfmpegOptions {
   readonly name: string
   /** bytes for its standard input; none: the input is closed */
   readonly stdin?: Uint8Array | undefined
-  /** killed when neither output nor progress came for so long while waited for; default 30 s */
+  /** killed when it neither wrote nor advanced for so long while waited for; default 30 s */
   readonly idleMs?: number | undefined
-  readonly logLevel?: 'error' | 'warning' | 'info' | undefined
+  readonly logLevel?: 'error' | 'warning' | 'info' | 'level+info' | undefined
   readonly onProgress?: ((progress: FfmpegProgress) => void) | undefined
   /** each line of its standard error, as it comes */
   readonly onMessage?: ((line: string) => void) | undefined
@@ -39,12 +39,26 @@ const LINE_LIMIT = 500
 const containers =
   'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,gif,ogg,flv,asf,ivf,nut,yuv4mpegpipe'
 
+/** A clip: a file, or the bytes of one inside another (a member of a tar file). */
+export interface ClipFile {
+  readonly path: string
+  readonly part?: { readonly start: number; readonly sizeBytes: number } | undefined
+}
+
 /** The arguments that open a clip file as an input: local files and known containers only. */
-export const clipInput = (path: string): string[] => [
-  ...['-protocol_whitelist', 'file,pipe', '-format_whitelist', containers],
+export function clipInput(clip: ClipFile | string): string[] {
+  const { path, part }: ClipFile = typeof clip === 'string' ? { path: clip } : clip
   // The prefix keeps a name such as `concat:a|b` or `-y` a name.
-  ...['-i', `file:${path}`],
-]
+  const file = `file:${path}`
+  return [
+    ...['-protocol_whitelist', part ? 'file,pipe,subfile' : 'file,pipe'],
+    ...['-format_whitelist', containers],
+    ...[
+      '-i',
+      part ? `subfile,,start,${part.start},end,${part.start + part.sizeBytes},,:${file}` : file,
+    ],
+  ]
+}
 
 /**
  * Runs ffmpeg with an argument list and yields its standard output; ends when the process has
@@ -67,8 +81,11 @@ export async function* runFfmpeg(
   closed.catch(() => {}) // looked at below, or the loop was left before
   const idle = openIdleLimit(child, idleMs)
   const tail = followMessages(child.stderr!, hooks.onMessage)
+  let last = { frame: 0, timeUs: 0 }
   followProgress(child.stdio[3] as Readable, progress => {
-    idle.touch()
+    // ffmpeg goes on reporting while its decoder hangs.
+    if (progress.frame > last.frame || progress.timeUs > last.timeUs) idle.touch()
+    last = progress
     hooks.onProgress?.(progress)
   })
   // A process that ends before it has read everything is judged by its exit code, not by EPIPE.
@@ -89,7 +106,7 @@ export async function* runFfmpeg(
     throw idle.over()
       ? new ClipError(
           'stalled_clip',
-          `${name}: ffmpeg said nothing for ${idleMs} ms, ended`,
+          `${name}: ffmpeg made no progress for ${idleMs} ms, ended`,
           fields,
         )
       : new ClipError(

@@ -23,7 +23,13 @@ export class PictureError extends DeepFeverError {
 
 /** Why a clip was refused; stable, for tables of rejects. */
 export type ClipFault =
-  'empty_file' | 'unsupported_container' | 'undecodable_clip' | 'no_video_stream' | 'stalled_clip'
+  | 'empty_file'
+  | 'unsupported_container'
+  | 'undecodable_clip'
+  | 'damaged_clip'
+  | 'encrypted_clip'
+  | 'no_video_stream'
+  | 'stalled_clip'
 
 /** A clip that cannot be read; `code` says why, `fields.stderr` holds ffmpeg's last lines. */
 export class ClipError extends DeepFeverError {

@@ -98,7 +98,7 @@ t.test('a slow reader is no stall; a silent process is one', async t => {
     {
       name: 'ClipError',
       code: 'stalled_clip',
-      message: 'x.mp4: ffmpeg said nothing for 200 ms, ended',
+      message: 'x.mp4: ffmpeg made no progress for 200 ms, ended',
     },
   )
 })
