@@ -12,11 +12,12 @@ import {
 } from '@deepfever/losses'
 import type { Loss } from '@deepfever/losses'
 import { STUDENT, TEACHER, formulaWeights, studentNetwork, teacherNetwork } from '@deepfever/models'
-import { dropoutMask, kernelsOf } from '@deepfever/models/tfjs'
+import { dropoutMask } from '@deepfever/models/tfjs'
 import type { Network } from '@deepfever/models'
 import { openBackend, tf } from '@deepfever/runtime'
 import { openTrainer } from '../../packages/train/src/trainer.ts'
-import type { TrainerOptions, TrainingBatch } from '../../packages/train/src/trainer.ts'
+import type { TrainingBatch } from '../../packages/train/src/batch-feeds.ts'
+import type { TrainerOptions } from '../../packages/train/src/trainer.ts'
 import type { VerifyOptions, VerifyRow } from './row.ts'
 
 /** Where a step is computed: operation by operation on either backend, or as one graph. */
@@ -24,10 +25,13 @@ const ENGINES = ['portable', 'native', 'compiled'] as const
 type Engine = (typeof ENGINES)[number]
 const isEngine = (name: string): name is Engine => (ENGINES as readonly string[]).includes(name)
 
-async function openEngine(engine: Engine): Promise<Partial<TrainerOptions>> {
-  const backend = await openBackend({ prefer: engine === 'portable' ? 'portable' : 'native' })
-  return { kernels: kernelsOf(backend) }
-}
+/** The part of a trainer's options that an engine decides. */
+type EngineOptions = Required<Pick<TrainerOptions, 'backend' | 'engine'>>
+
+const openEngine = async (engine: Engine): Promise<EngineOptions> => ({
+  backend: await openBackend({ prefer: engine === 'portable' ? 'portable' : 'native' }),
+  engine: engine === 'compiled' ? 'compiled' : 'eager',
+})
 
 interface Statistics {
   readonly norm: number
@@ -89,7 +93,7 @@ export async function verifyTraining(
 async function* verifyEntries(
   entries: Readonly<Record<string, unknown>>,
   prefix: string,
-  engine: Partial<TrainerOptions>,
+  engine: EngineOptions,
   only: readonly string[] | undefined,
 ): AsyncGenerator<VerifyRow> {
   for (const [name, entry] of Object.entries(entries)) {
@@ -103,7 +107,7 @@ async function* verifyRun(
   name: string,
   run: Run,
   prefix: string,
-  engine: Partial<TrainerOptions>,
+  engine: EngineOptions,
 ): AsyncGenerator<VerifyRow> {
   const { config, steps, after } = run
   const network = networkOf(name, config.size)
@@ -115,11 +119,11 @@ async function* verifyRun(
     momentum: config.momentum,
     weights: formulaWeights(network, `${prefix}${network.name}.`),
     ...(parts && { parts: parts.split(',').map(Number) }),
+    watched: Object.keys(steps[0]!.grads),
   })
   for (const [i, step] of steps.entries()) {
     const batch = batchOf(name, run, prefix, i)
-    const watched = Object.keys(step.grads)
-    const found = await trainer.step(batch, step['lr'] ?? config.lr!, watched)
+    const found = await trainer.step(batch, step['lr'] ?? config.lr!)
     const place = `${name} step ${i + 1}`
     const first = i === 0
     for (const loss of ['triplet', 'cross_entropy', 'rkd_distance', 'rkd_angle']) {

@@ -30,7 +30,8 @@ export const rkdDistanceLoss = ({ head, weight }: LossOptions): Loss => ({
 // equal rows are exactly 0 apart and not 7e-4, which is float32's rounding of 4 + 4 - 8.
 function relativeDistances(vectors: tf.Tensor2D): tf.Tensor2D {
   const count = vectors.shape[0]
-  const diagonal = tf.eye(count)
+  // Not tf.eye, which writes its numbers in JavaScript.
+  const diagonal = tf.cast(tf.oneHot(tf.range(0, count, 1, 'int32'), count), 'float32')
   const products = tf.matMul(vectors, vectors, false, true)
   const squares = tf.sum(tf.mul(products, diagonal), 1, true)
   const squared = tf.sub(tf.add(squares, tf.transpose(squares)), tf.mul(products, 2))

@@ -1,7 +1,13 @@
 import { StageError } from '@deepfever/core'
 
 import { NATIVE_BACKEND, loadAddon, type NativeKernels } from './native/addon.ts'
-import { addonPath, buildCommand, readStamp, type NativeStamp } from './native/place.ts'
+import {
+  addonPath,
+  buildCommand,
+  nativeMissing,
+  readStamp,
+  type NativeStamp,
+} from './native/place.ts'
 import { openPortable } from './portable.ts'
 import { tf } from './tensorflow.ts'
 
@@ -46,10 +52,7 @@ export async function openBackend({ prefer = 'auto' }: BackendOptions = {}): Pro
 function requireStamp(device: NativeStamp['device']): NativeStamp {
   const stamp = readStamp(device)
   if (stamp) return stamp
-  throw new StageError(
-    `the native backend for ${device} is not built; build it with: ${buildCommand(device)}`,
-    { device },
-  )
+  throw new StageError(nativeMissing(device)!, { device })
 }
 
 async function native({ device, tensorflow }: NativeStamp): Promise<Backend> {

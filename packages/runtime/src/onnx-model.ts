@@ -1,3 +1,5 @@
+import { float, join, message, nested, raw, text, whole, wholes, type Message } from './protobuf.ts'
+
 /** Element types of ONNX tensors that are written here, with their numbers in onnx.proto. */
 export const ONNX_TYPES = { float32: 1, uint8: 2, int64: 7 } as const
 /** An element type. */
@@ -40,62 +42,11 @@ export interface OnnxModel {
 
 const IR_VERSION = 8
 const OPSET = 17
-const VARINT = 0
-const BYTES = 2
-const FIXED32 = 5
 // AttributeProto.AttributeType
 const FLOAT = 1
 const INT = 2
 const STRING = 3
 const INTS = 7
-
-/** A message as pieces, so that weights are copied once, when the file is joined. */
-interface Message {
-  readonly pieces: Uint8Array[]
-  size: number
-}
-
-function message(...fields: readonly Message[]): Message {
-  const whole: Message = { pieces: [], size: 0 }
-  for (const field of fields) {
-    for (const piece of field.pieces) whole.pieces.push(piece)
-    whole.size += field.size
-  }
-  return whole
-}
-
-const raw = (bytes: Uint8Array): Message => ({ pieces: [bytes], size: bytes.length })
-
-function varint(value: number): Uint8Array {
-  let rest = BigInt.asUintN(64, BigInt(value))
-  const bytes: number[] = []
-  do {
-    const low = Number(rest & 0x7fn)
-    rest >>= 7n
-    bytes.push(rest === 0n ? low : low | 0x80)
-  } while (rest !== 0n)
-  return Uint8Array.from(bytes)
-}
-
-const tag = (field: number, wire: number): Message => raw(varint((field << 3) | wire))
-
-const whole = (field: number, value: number): Message =>
-  message(tag(field, VARINT), raw(varint(value)))
-
-const wholes = (field: number, values: readonly number[]): Message =>
-  message(...values.map(value => whole(field, value)))
-
-const nested = (field: number, inner: Message): Message =>
-  message(tag(field, BYTES), raw(varint(inner.size)), inner)
-
-const text = (field: number, value: string): Message =>
-  nested(field, raw(new TextEncoder().encode(value)))
-
-function float(field: number, value: number): Message {
-  const bytes = new Uint8Array(4)
-  new DataView(bytes.buffer).setFloat32(0, value, true)
-  return message(tag(field, FIXED32), raw(bytes))
-}
 
 const typeOf = (values: OnnxConstant['values']): OnnxType =>
   values instanceof Float32Array ? 'float32' : values instanceof Uint8Array ? 'uint8' : 'int64'
@@ -156,11 +107,5 @@ export function writeOnnxModel(model: OnnxModel): Uint8Array {
     nested(8, whole(2, OPSET)),
     ...metadata.map(([key, value]) => nested(14, message(text(1, key), text(2, value)))),
   )
-  const bytes = new Uint8Array(file.size)
-  let offset = 0
-  for (const piece of file.pieces) {
-    bytes.set(piece, offset)
-    offset += piece.length
-  }
-  return bytes
+  return join(file)
 }

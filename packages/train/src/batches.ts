@@ -6,7 +6,7 @@ import type { Crop, CropTriplet, TargetOf } from './crops.ts'
 import { openDecoder } from './decoded-crops.ts'
 import type { Experiment } from './experiment.ts'
 import { isFlipped, openOrder } from './order.ts'
-import type { TrainingBatch } from './trainer.ts'
+import type { TrainingBatch } from './batch-feeds.ts'
 import type { TrainingData } from './training-data.ts'
 
 /** A batch with the names of its rows. */

@@ -6,8 +6,6 @@ import type { Network } from '@deepfever/models'
 import type { TfjsKernels } from '@deepfever/models/tfjs'
 import { tf } from '@deepfever/runtime'
 
-import { nesterov } from './sgd.ts'
-
 /** Tensors by name; a plain object, because `tf.tidy` keeps what it can walk. */
 export type Tensors = Readonly<Record<string, tf.Tensor>>
 
@@ -24,14 +22,6 @@ export interface StepProgram {
   readonly kernels?: Partial<TfjsKernels>
 }
 
-/** What a step reads and replaces, in TensorFlow.js layout. */
-export type StepState = {
-  /** weights and running statistics */
-  readonly parameters: Tensors
-  /** of the trainable parameters */
-  readonly velocity: Tensors
-}
-
 /** One batch. Rows: three a triplet, then the labelled faces, then faces with neither. */
 export interface StepInputs extends LossBatch {
   /** normalised, float32 [rows, height, width, 3] */
@@ -41,53 +31,33 @@ export interface StepInputs extends LossBatch {
   readonly learningRate: tf.Scalar
 }
 
-/** What a step gives. */
-export type StepOutputs = {
+/** What a step finds out; its maker disposes of all of it. */
+export interface StepGradients {
   /** unweighted losses by name, and their weighted sum */
   readonly losses: Readonly<Record<string, tf.Scalar>>
   readonly total: tf.Scalar
   /** of the trainable parameters that the losses depend on */
   readonly gradients: Tensors
-  readonly state: StepState
+  /** running statistics after the batch */
+  readonly statistics: Tensors
 }
 
 /**
- * One training step as a pure function of tensors: forward in training mode, losses, gradients,
- * Nesterov's update, running statistics. To be called in `tf.tidy`.
+ * The part of a training step that a network and its losses decide, as a pure function of tensors:
+ * forward in training mode, losses, gradients, running statistics. Every engine runs this one. To
+ * be called in `tf.tidy`; losses and statistics are kept against it.
  *
+ * @param parameters weights and running statistics, TensorFlow.js layout
  * @throws ShapeError when the batch has fewer images than its triplets and labels need
  * @throws UsageError when a loss reads an output that the network lacks
  */
-export function trainingStep(
-  program: StepProgram,
-  state: StepState,
-  inputs: StepInputs,
-): StepOutputs {
-  requireRows(inputs)
-  const names = trainableNames(program.network)
-  const { losses, total, gradients, statistics } = differentiate(program, state, inputs, names)
-  const parameters: Record<string, tf.Tensor> = { ...state.parameters, ...statistics }
-  const velocity: Record<string, tf.Tensor> = { ...state.velocity }
-  for (const [name, gradient] of Object.entries(gradients)) {
-    const kept = { parameter: parameters[name]!, velocity: velocity[name]! }
-    const next = nesterov(kept, gradient, inputs.learningRate, program.momentum)
-    parameters[name] = next.parameter
-    velocity[name] = next.velocity
-  }
-  return { losses, total, gradients, state: { parameters, velocity } }
-}
-
-const trainableNames = (network: Network): string[] =>
-  describeNetwork(network)
-    .parameters.filter(parameter => parameter.trainable)
-    .map(parameter => parameter.name)
-
-function differentiate(
+export function stepGradients(
   { network, losses, parts, kernels }: StepProgram,
-  { parameters }: StepState,
+  parameters: Tensors,
   inputs: StepInputs,
-  names: readonly string[],
-) {
+): StepGradients {
+  requireRows(inputs)
+  const names = trainableNames(network)
   const values: Record<string, tf.Scalar> = {}
   let statistics: Tensors = {}
   const loss = () => {
@@ -123,6 +93,11 @@ function differentiate(
   })
   return { losses: values, total, gradients, statistics }
 }
+
+const trainableNames = (network: Network): string[] =>
+  describeNetwork(network)
+    .parameters.filter(parameter => parameter.trainable)
+    .map(parameter => parameter.name)
 
 function requireRows({ images, margin, labels }: StepInputs): void {
   const wanted = 3 * margin.shape[0] + labels.shape[0]

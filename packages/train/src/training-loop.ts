@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { StageError, type Context } from '@deepfever/core'
 import type { ArtifactWriter, InputEntry } from '@deepfever/formats'
 import { toNetwork } from '@deepfever/models'
-import { openBackend } from '@deepfever/runtime'
+import { openBackend, type Backend } from '@deepfever/runtime'
 import { cursorsAt, openBatches, stepsPerEpoch } from './batches.ts'
 import { openCheckpoints, type RunState } from './checkpoints.ts'
 import type { Experiment } from './experiment.ts'
@@ -39,10 +39,15 @@ export interface RunCare {
 export const CHECKPOINTS = 'checkpoints'
 
 /** A trainer in the state of `from`. */
-function openTrainerOf({ network, batch, ...experiment }: Experiment, from: Partial<RunState>) {
+function openTrainerOf(
+  backend: Backend,
+  { network, batch, ...experiment }: Experiment,
+  from: Partial<RunState>,
+) {
   const { weights = new Map(), velocity } = from
   const parts = [3 * batch.triplets, batch.labelled, batch.unlabelled].filter(rows => rows > 0)
   return openTrainer({
+    backend,
     network: toNetwork(network),
     weights,
     ...(velocity && { velocity }),
@@ -59,23 +64,27 @@ export async function train(
   write: ArtifactWriter,
   { log, work, checkpoint, signal }: Context,
 ): Promise<void> {
-  const backend = (await openBackend()).describe()
+  const backend = await openBackend()
   const folder = join(write.work, CHECKPOINTS)
   if (force) await rm(folder, { recursive: true, force: true })
   const { stage, behaviour } = work
-  const settings: Settings = { stage, behaviour, experiment, inputs, backend }
+  const settings: Settings = { stage, behaviour, experiment, inputs, backend: backend.describe() }
   const checkpoints = await openCheckpoints(folder, settings, log)
   const { last } = checkpoints
   const first = last?.record.step ?? 0
   const perEpoch = stepsPerEpoch(data, experiment)
   const total = perEpoch * experiment.epochs
   log.event('training', {
-    ...{ backend, triplets: data.triplets.length, labelled: data.labelled.length },
+    ...{
+      backend: backend.describe(),
+      triplets: data.triplets.length,
+      labelled: data.labelled.length,
+    },
     ...{ unlabelled: data.unlabelled.length, steps: total },
     ...(last && { continuesAt: first }),
   })
   const batchOf = openBatches(data, experiment)
-  const trainer = openTrainerOf(experiment, last ?? { weights: start })
+  const trainer = openTrainerOf(backend, experiment, last ?? { weights: start })
   const records = await openRunFiles(write.work, RUN_FILES, last?.record.recordBytes ?? {})
   const best = last?.record.best ?? null
   const placeAt = (step: number) => ({

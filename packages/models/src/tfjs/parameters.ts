@@ -37,19 +37,33 @@ export function fromTfjsLayout(parameter: Parameter, values: Float32Array): Floa
 }
 
 /**
+ * A network's weights in TensorFlow.js layout, by PyTorch name.
+ *
+ * @throws ShapeError when a weight is missing or has another shape
+ */
+export function toTfjsValues(network: Network, state: StateDict): Map<string, Float32Array> {
+  const values = parametersOf(network, state)
+  return new Map(
+    describeNetwork(network).parameters.map(parameter => [
+      parameter.name,
+      toTfjsLayout(parameter, values.get(parameter.name)!),
+    ]),
+  )
+}
+
+/**
  * A network's weights as tensors on the current backend, converted once.
  *
  * @throws ShapeError when a weight is missing or has another shape
  */
 export function loadParameters(network: Network, state: StateDict): Map<string, tf.Tensor> {
-  const values = parametersOf(network, state)
-  const loaded = new Map<string, tf.Tensor>()
-  for (const parameter of describeNetwork(network).parameters) {
-    const { name } = parameter
-    const data = toTfjsLayout(parameter, values.get(name)!)
-    loaded.set(name, tf.tensor(data, [...tfjsShape(parameter)], 'float32'))
-  }
-  return loaded
+  const values = toTfjsValues(network, state)
+  return new Map(
+    describeNetwork(network).parameters.map(parameter => {
+      const data = values.get(parameter.name)!
+      return [parameter.name, tf.tensor(data, [...tfjsShape(parameter)], 'float32')]
+    }),
+  )
 }
 
 /** The weights read back, in PyTorch layout. */

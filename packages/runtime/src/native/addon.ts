@@ -17,10 +17,10 @@ interface TensorMetadata {
 }
 
 /** Values of a tensor in memory. */
-type TensorValues = Float32Array | Int32Array | Uint8Array
+export type TensorValues = Float32Array | Int32Array | Uint8Array
 
 /** What the addon offers; every operation goes through `executeOp`. */
-interface Binding {
+export interface Binding {
   createTensor(shape: readonly number[], dtype: number, values: TensorValues): number
   deleteTensor(id: number): void
   tensorDataSync(id: number): TensorValues

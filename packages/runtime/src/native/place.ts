@@ -17,7 +17,7 @@ export interface NativeStamp {
 export const STAMP = 'native.json'
 
 /** Where builds lie: DEEPFEVER_NATIVE, or `.native` beside the packages; `npm ci` leaves it alone. */
-const nativeFolder = (): string =>
+export const nativeFolder = (): string =>
   process.env.DEEPFEVER_NATIVE || fileURLToPath(new URL('../../../../.native', import.meta.url))
 
 /** The folder of one device's build. */
@@ -39,3 +39,9 @@ export function readStamp(device: Device): NativeStamp | undefined {
     return undefined
   }
 }
+
+/** Why the native backend does not open, with the command that builds it; undefined where it does. */
+export const nativeMissing = (device: Device = 'cpu'): string | undefined =>
+  readStamp(device)
+    ? undefined
+    : `the native backend for ${device} is not built; build it with: ${buildCommand(device)}`
