@@ -1,5 +1,6 @@
 import { StageError } from '@deepfever/core'
 
+import type { BACKENDS } from './choice.ts'
 import { NATIVE_BACKEND, loadAddon, type NativeKernels } from './native/addon.ts'
 import {
   addonPath,
@@ -22,13 +23,6 @@ export interface Backend {
   /** one line for people: what the other backend would give, and the command that makes it */
   readonly advice: string
 }
-
-/**
- * What `openBackend` can be asked for. `auto`: native where it is built (the build with CUDA
- * first), else portable. `native`: the build for the CPU. `cuda`: the build for NVIDIA, on a GPU or
- * not at all. `portable`: WebAssembly.
- */
-export const BACKENDS = ['auto', 'native', 'cuda', 'portable'] as const
 
 /** Which backend is wanted; `auto` when absent. */
 export interface BackendOptions {

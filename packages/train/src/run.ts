@@ -10,6 +10,7 @@ import {
   type Values,
 } from '@deepfever/core'
 import { openArtifact, writeArtifact } from '@deepfever/formats'
+import { BACKENDS } from '@deepfever/runtime/choice'
 import type { TrainingData } from './training-data.ts'
 import { readCrops, readTargets, readTriplets, type Crop } from './crops.ts'
 import { isDistilled, withOverlay, type Experiment, type ExperimentFile } from './experiment.ts'
@@ -36,6 +37,12 @@ const commonTrainOptions = {
     standard: -1,
     min: -1,
     max: 2 ** 31,
+  }),
+  backend: choice({
+    help: 'what computes; auto: native where it is built, else portable; cuda: a GPU or not at all',
+    role: 'execution',
+    choices: BACKENDS,
+    standard: 'auto',
   }),
   checkpointMinutes: number({
     help: 'time between checkpoints; 0: one after every step',

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { StageError, type Context } from '@deepfever/core'
 import type { ArtifactWriter, InputEntry } from '@deepfever/formats'
 import { toNetwork } from '@deepfever/models'
-import { openBackend, type Backend } from '@deepfever/runtime'
+import { openBackend, type Backend, type BackendOptions } from '@deepfever/runtime'
 import { cursorsAt, openBatches, stepsPerEpoch } from './batches.ts'
 import { openCheckpoints, type RunState } from './checkpoints.ts'
 import type { Experiment } from './experiment.ts'
@@ -33,6 +33,8 @@ export interface RunCare {
   readonly stopAfter: number
   /** begin anew although there are checkpoints */
   readonly force: boolean
+  /** what computes; the bits of the result depend on it */
+  readonly backend: BackendOptions['prefer'] & string
 }
 
 /** Folder of the checkpoints in a run's work folder. */
@@ -60,11 +62,11 @@ function openTrainerOf(
 /** Trains to the end, from the last checkpoint if there is one, and writes the artifact. */
 export async function train(
   { experiment, data, start, inputs }: Run,
-  { checkpointMinutes, stopAfter, force }: RunCare,
+  { checkpointMinutes, stopAfter, force, backend: prefer }: RunCare,
   write: ArtifactWriter,
   { log, work, checkpoint, signal }: Context,
 ): Promise<void> {
-  const backend = await openBackend()
+  const backend = await openBackend({ prefer })
   const folder = join(write.work, CHECKPOINTS)
   if (force) await rm(folder, { recursive: true, force: true })
   const { stage, behaviour } = work

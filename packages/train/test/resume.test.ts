@@ -49,7 +49,7 @@ async function stoppedAfter(steps: number, name: string) {
 const smoke = { ...faces, targets: await drawTargets(join(dir, 'wide'), ids, SMOKE_WIDTH) }
 const program = fileURLToPath(new URL('../../cli/bin/deepfever.mjs', import.meta.url))
 const commandOf = (out: string, ...more: readonly string[]) => [
-  ...[program, 'train', 'student', '--overlay=smoke', `--out=${out}`],
+  ...[program, 'train', 'student', '--overlay=smoke', '--backend=portable', `--out=${out}`],
   ...Object.entries(smoke).map(([key, place]) => `--${key}=${place}`),
   ...more,
 ]

@@ -35,7 +35,9 @@ export async function run(
   const said: Record<string, unknown>[] = []
   const event: Log['event'] = (event, fields) => void said.push({ event, ...fields })
   const log: Log = { ...silentLog, event, warn: message => event('warning', { message }) }
-  const flags = Object.entries(options).map(([key, value]) => `${toFlag(key)}=${value}`)
+  // The same backend on every machine that runs the tests.
+  const all = 'backend' in stage.options ? { backend: 'portable', ...options } : options
+  const flags = Object.entries(all).map(([key, value]) => `${toFlag(key)}=${value}`)
   const terminal = { log, signal: new AbortController().signal }
   const code = await runStage(stage, flags, terminal, () => {})
   return { code, said, events: said.map(({ event }) => event), failure: said.at(-1)! }
