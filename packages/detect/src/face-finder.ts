@@ -6,10 +6,10 @@ import type { PictureAnswer, PictureJob } from './picture-work.ts'
 /** Pictures read ahead a thread, so that a large one does not leave the others without work. */
 const AHEAD = 4
 
-/** An item with the faces of its picture. */
-export interface Found<T> {
+/** An item with the faces of its picture; one without a job only keeps its place in the order. */
+export interface Found<T, J> {
   readonly item: T
-  readonly answer: PictureAnswer
+  readonly answer: J extends undefined ? undefined : PictureAnswer
 }
 
 /**
@@ -18,20 +18,21 @@ export interface Found<T> {
  *
  * @param detect false: nothing is looked for, the meant box is cut as it is
  */
-export async function* findFaces<T>(
+export async function* findFaces<T, J extends PictureJob | undefined>(
   items: AsyncIterable<T>,
-  jobOf: (item: T) => Promise<PictureJob> | PictureJob,
+  jobOf: (item: T) => J,
   { workers, detect }: { workers: number; detect: boolean },
-): AsyncGenerator<Found<T>> {
+): AsyncGenerator<Found<T, J>> {
   const pool = openPool<PictureJob, PictureAnswer>(detect ? await readMtcnn() : {}, {
     workers,
     work: new URL('picture-work.ts', import.meta.url),
   })
   try {
-    yield* mapOrdered(items, workers * AHEAD, async item => ({
-      item,
-      answer: await pool.run(await jobOf(item)),
-    }))
+    yield* mapOrdered(items, workers * AHEAD, async item => {
+      const job = jobOf(item)
+      const answer = job && (await pool.run(job))
+      return { item, answer } as Found<T, J>
+    })
   } finally {
     await pool.close()
   }

@@ -1,6 +1,34 @@
-import { commonOptions, defineStage, integer, number, path } from '@deepfever/core'
-import { faces, frames, openArtifact, writeArtifact, type Frame } from '@deepfever/formats'
-import { findFaces } from './face-finder.ts'
+import {
+  commonOptions,
+  defineStage,
+  integer,
+  optionalPath,
+  parseShard,
+  path,
+  shardOption,
+  text,
+} from '@deepfever/core'
+import {
+  clips,
+  frames,
+  inputOf,
+  openArtifact,
+  openForgotten,
+  partPath,
+  sha256,
+  writeArtifact,
+  type Artifact,
+  type ArtifactWriter,
+} from '@deepfever/formats'
+import { keepingOptions } from './clip-faces.ts'
+import {
+  groupsOf,
+  itemOf,
+  openKnownFaces,
+  writeClipFaces,
+  type ClipStep,
+  type KnownFaces,
+} from './faces-writer.ts'
 
 /** Options of every detecting stage. */
 export const detectOptions = {
@@ -14,49 +42,70 @@ export const detectOptions = {
   }),
 }
 
-/** Every face of every frame. */
+/** How frames were made, apart from what of and in how many parts. */
+function recipeOf({ manifest: { stage, behaviour, identity, metadata } }: Artifact): string {
+  const { shard, ...options } = identity
+  void shard
+  return sha256(JSON.stringify([stage, behaviour, options, metadata.ffmpeg])).slice(0, 16)
+}
+
+/** Every face of every frame, gated and followed through its clip. */
 export const facesStage = defineStage({
   name: 'detect faces',
   summary: 'faces of the frames of clips, as 140-pixel crops in Arrow shards',
-  behaviour: 1,
+  behaviour: 2,
   options: {
     ...detectOptions,
-    frames: path('frames artifact'),
-    out: path('where the faces artifact goes'),
-    probability: number({ help: "least of MTCNN's probability", standard: 0.95, min: 0, max: 1 }),
-    minFace: number({ help: 'least side of a box, pixels', standard: 40, min: 20, max: 4096 }),
+    frames: path('frames artifact; with --shard: a part of it'),
+    out: path('where the faces artifact goes; with --shard: into <out>.parts'),
+    ...keepingOptions,
+    shard: shardOption,
+    forget: optionalPath('forget.txt: clip digests and face ids that must not be used'),
+    retry: text({ help: 'do again the clips with this code', role: 'execution', standard: '' }),
   },
-  async run({ out, force, workers, ...options }, { log, work, checkpoint }) {
-    const source = await openArtifact(options.frames, 'frames')
-    const inputs = [{ role: 'frames', digest: source.digest }]
-    const total = source.manifest.tables.frames?.rows ?? 0
-    return writeArtifact({ ...work, kind: 'faces', inputs, out, force }, log, async write => {
-      const bar = log.progress('frames', total)
-      async function* waiting() {
-        for await (const frame of source.rows(frames)) if (!write.isDone(frame.frameId)) yield frame
-      }
-      const { probability, minFace } = options
-      const jobOf = ({ image }: Frame) => ({ file: image, gate: { probability, minFace } })
-      const found = findFaces(waiting(), jobOf, { workers, detect: true })
-      for await (const { item: frame, answer } of found) {
-        checkpoint()
-        if ('rejected' in answer) write.reject(answer.rejected, frame.frameId)
-        else {
-          for (const [rank, face] of answer.faces.entries())
-            await write.append(faces, {
-              faceId: `${frame.frameId}#${rank}`,
-              frameId: frame.frameId,
-              source: frame.clipName,
-              label: -1,
-              split: '',
-              ...face,
-            })
-          write.accept()
-        }
-        await write.done(frame.frameId)
-        bar.advance()
-      }
+  async run({ out, force, workers, shard, forget, retry, ...options }, { log, work, checkpoint }) {
+    const part = parseShard(shard)
+    const source = await openArtifact(partPath(options.frames, part), 'frames')
+    const forgotten = await openForgotten(forget)
+    const spec = {
+      ...{ ...work, kind: 'faces', out: partPath(out, part), force: force || retry !== '' },
+      identity: {
+        ...{ ...work.identity, frames: recipeOf(source) },
+        ...(part && { shard: `${part.index}/${part.count}` }),
+      },
+      inputs: [inputOf('frames', source), ...forgotten.inputs],
+    }
+    return writeArtifact(spec, log, async write => {
+      write.describe(forgotten.metadata)
+      const known = force ? undefined : await openKnownFaces(spec, forgotten, retry)
+      const bar = log.progress('frames', source.manifest.tables.frames?.rows ?? 0)
+      const steps = stepsOf(source, known, write, () => bar.advance())
+      const how = { keeping: options, workers, forgotten, known }
+      await writeClipFaces(steps, how, { checkpoint }, write)
       bar.done()
     })
   },
 })
+
+async function* stepsOf(
+  source: Artifact,
+  known: KnownFaces | undefined,
+  write: ArtifactWriter,
+  advance: () => void,
+): AsyncGenerator<ClipStep> {
+  const groups = groupsOf(source, frames, row => row.clipId)
+  if (!source.manifest.tables.clips) return
+  for await (const clip of source.rows(clips)) {
+    if (write.isDone(itemOf(clip))) continue
+    const earlier = clip.frames > 0 ? known?.clips.get(clip.clipId) : undefined
+    if (earlier?.frames === clip.frames && earlier.code === clip.code) yield { clip, known: true }
+    else {
+      if (clip.frames > 0)
+        for await (const { frameId, image } of groups.take(clip.clipId)) {
+          yield { clip, frameId, image }
+          advance()
+        }
+      yield { clip, end: clip }
+    }
+  }
+}

@@ -1,24 +1,64 @@
 import { commonOptions, defineStage, html, optionalPath, path, trustedHtml } from '@deepfever/core'
-import { faces, openArtifact, writeArtifact, type Face, type Ledger } from '@deepfever/formats'
+import {
+  faces,
+  inputOf,
+  openArtifact,
+  tallies,
+  writeArtifact,
+  type Artifact,
+  type Ledger,
+} from '@deepfever/formats'
 
-/** Faces on the page; more would make it slow to open. */
+/** Faces of one section, kept or turned away for one reason; more would make the page slow. */
 const SAMPLES = 200
+/** Bytes of all pictures of a page, as they stand in it. */
+const PICTURE_BYTES = 19e6
 
-/** `count` rows spread evenly over the artifact. */
-async function sample(path: string, count: number) {
-  const artifact = await openArtifact(path, 'faces')
-  const total = artifact.manifest.tables.faces?.rows ?? 0
-  const step = Math.max(1, total / count)
-  const picked: Face[] = []
-  let index = 0
-  for await (const face of artifact.rows(faces))
-    if (index++ >= picked.length * step && picked.length < count)
-      picked.push({ ...face, crop: face.crop.slice() })
-  return { artifact, total, picked }
+interface Sample {
+  readonly id: string
+  readonly source: string
+  readonly note: string
+  readonly crop: Uint8Array
 }
 
-function groupBySource(picked: readonly Face[]): Map<string, Face[]> {
-  const groups = new Map<string, Face[]>()
+/** At most `most` rows spread evenly over `total`. */
+async function spread(rows: AsyncIterable<Sample>, total: number, most: number): Promise<Sample[]> {
+  const step = Math.max(1, total / most)
+  const picked: Sample[] = []
+  let index = 0
+  for await (const row of rows)
+    if (index++ >= picked.length * step && picked.length < most)
+      picked.push({ ...row, crop: row.crop.slice() })
+  return picked
+}
+
+async function* keptFaces(artifact: Artifact): AsyncGenerator<Sample> {
+  if (!artifact.manifest.tables.faces) return
+  for await (const { frameId, source, probability, crop } of artifact.rows(faces))
+    yield { id: frameId, source, note: `${(100 * probability).toFixed(1)} %`, crop }
+}
+
+/** The first face that each clip lost for each reason; the first `SAMPLES` of a reason. */
+async function readTurnedAway(artifact: Artifact): Promise<Map<string, Sample[]>> {
+  const byCode = new Map<string, Sample[]>()
+  if (!artifact.manifest.tables.tallies) return byCode
+  for await (const { code, example, clipName, count, crop } of artifact.rows(tallies)) {
+    const samples = byCode.get(code) ?? []
+    if (crop.length === 0 || samples.length >= SAMPLES) continue
+    const note = count > 1 ? `and ${count - 1} more of this clip` : ''
+    byCode.set(code, [...samples, { id: example, source: clipName, note, crop: crop.slice() }])
+  }
+  return byCode
+}
+
+/** The first samples whose pictures fit into `bytes` as base64. */
+function within(samples: readonly Sample[], bytes: number): Sample[] {
+  let sum = 0
+  return samples.filter(({ crop }) => (sum += Math.ceil(crop.length / 3) * 4) <= bytes)
+}
+
+function groupBySource(picked: readonly Sample[]): Map<string, Sample[]> {
+  const groups = new Map<string, Sample[]>()
   for (const face of picked) groups.set(face.source, [...(groups.get(face.source) ?? []), face])
   return groups
 }
@@ -61,15 +101,33 @@ const ledgerTable = (title: string, unit: string, { inputs, outputs, rejects }: 
 `
 
 const stamp = (frameId: string) => {
-  const timeUs = Number(frameId.split('@')[1])
+  const timeUs = Number.parseInt(frameId.split('@')[1] ?? '')
   return Number.isFinite(timeUs) ? `${(timeUs / 1e6).toFixed(2)} s` : frameId
 }
+
+const sheet = (samples: readonly Sample[]) => html`
+  <ul class="sheet">
+    ${samples.map(
+      ({ id, note, crop }) =>
+        html`<li>
+          <figure>
+            <img
+              alt="face at ${stamp(id)}"
+              loading="lazy"
+              src="data:image/jpeg;base64,${Buffer.from(crop).toString('base64')}"
+            />
+            <figcaption>${stamp(id)}${note && ` · ${note}`}</figcaption>
+          </figure>
+        </li>`,
+    )}
+  </ul>
+`
 
 /** A contact sheet of a faces artifact: one self-contained page, grouped by source. */
 export const gallery = defineStage({
   name: 'detect gallery',
   summary: 'a page with the faces that were found, by clip, and what was turned away',
-  behaviour: 1,
+  behaviour: 2,
   options: {
     ...commonOptions,
     faces: path('faces artifact'),
@@ -78,15 +136,18 @@ export const gallery = defineStage({
   },
   async run(options, { log, work }) {
     const out = options.out || `${options.faces.replace(/\/+$/, '')}-gallery`
-    const { artifact, total, picked } = await sample(options.faces, SAMPLES)
+    const artifact = await openArtifact(options.faces, 'faces')
+    const total = artifact.manifest.tables.faces?.rows ?? 0
     const clips = options.frames ? await openArtifact(options.frames, 'frames') : undefined
-    const inputs = [artifact, ...(clips ? [clips] : [])].map(({ digest, manifest }) => ({
-      role: manifest.kind,
-      digest,
-    }))
+    const inputs = [artifact, ...(clips ? [clips] : [])].map(input =>
+      inputOf(input.manifest.kind, input),
+    )
     const spec = { ...work, kind: 'gallery', inputs, out, force: options.force }
     await writeArtifact(spec, log, async write => {
-      const groups = groupBySource(picked)
+      const lost = [...(await readTurnedAway(artifact))]
+      const share = PICTURE_BYTES / (lost.length + 1)
+      const picked = within(await spread(keptFaces(artifact), total, SAMPLES), share)
+      const turnedAway = lost.map(([code, samples]) => [code, within(samples, share)] as const)
       const page = html`<!doctype html>
         <html lang="en">
           <meta charset="utf-8" />
@@ -105,27 +166,20 @@ export const gallery = defineStage({
             ${artifact.manifest.stage}, artifact ${artifact.digest.slice(0, 12)}.
           </p>
           ${clips && ledgerTable('Clips', 'clips', clips.manifest.ledger)}
-          ${ledgerTable('Frames', 'frames', artifact.manifest.ledger)}
-          ${[...groups].map(
+          ${ledgerTable('Faces', 'clips, frames and faces', artifact.manifest.ledger)}
+          ${[...groupBySource(picked)].map(
             ([source, group]) => html`
               <h2>${source}</h2>
-              <ul class="sheet">
-                ${group.map(
-                  face =>
-                    html`<li>
-                      <figure>
-                        <img
-                          alt="face at ${stamp(face.frameId)}"
-                          loading="lazy"
-                          src="data:image/jpeg;base64,${Buffer.from(face.crop).toString('base64')}"
-                        />
-                        <figcaption>
-                          ${stamp(face.frameId)} · ${(100 * face.probability).toFixed(1)} %
-                        </figcaption>
-                      </figure>
-                    </li>`,
-                )}
-              </ul>
+              ${sheet(group)}
+            `,
+          )}
+          ${turnedAway.map(
+            ([code, samples]) => html`
+              <h2>Turned away: ${code}</h2>
+              <p class="soft">
+                ${artifact.manifest.ledger.rejects[code]?.count ?? 0} in all, here one a clip.
+              </p>
+              ${sheet(samples)}
             `,
           )}
         </html>`

@@ -1,8 +1,9 @@
 import { facesStage } from './faces-stage.ts'
 import { gallery } from './gallery.ts'
+import { merge } from './merge.ts'
 import { affectnetStage, fecStage, folderStage, rafStage } from './labelled-stages.ts'
 
 export * from './mtcnn/index.ts'
 
 /** The stages of this room, for the command line. */
-export const stages = [facesStage, affectnetStage, fecStage, rafStage, folderStage, gallery]
+export const stages = [facesStage, merge, affectnetStage, fecStage, rafStage, folderStage, gallery]

@@ -18,9 +18,13 @@ import {
 import {
   annotations,
   faces,
+  openForgotten,
   triplets,
+  unstatedTerms,
   writeArtifact,
   type ArtifactWriter,
+  type Forgotten,
+  type Terms,
 } from '@deepfever/formats'
 import { findFaces } from './face-finder.ts'
 import { detectOptions } from './faces-stage.ts'
@@ -32,6 +36,7 @@ const labelledOptions = {
   out: path('where the faces artifact goes'),
   probability: number({ help: "least of MTCNN's probability", standard: 0.95, min: 0, max: 1 }),
   minFace: integer({ help: 'least side of a box, pixels', standard: 20, min: 12, max: 4096 }),
+  forget: optionalPath('forget.txt: clip digests and face ids that must not be used'),
 } as const
 type LabelledOptions = Values<typeof labelledOptions>
 
@@ -63,7 +68,7 @@ const turnedAway = (id: string): string => `rejected ${id}`
 async function writeFaces(
   source: Source,
   readings: Corpora['readings'],
-  options: LabelledOptions & { readonly finding: Finding },
+  options: LabelledOptions & { readonly finding: Finding; readonly forgotten: Forgotten },
   { log, checkpoint }: Context,
   write: ArtifactWriter,
 ): Promise<Set<string>> {
@@ -82,15 +87,17 @@ async function writeFaces(
       else yield reading.picture
     }
   }
-  const { probability, minFace, finding } = options
+  const { probability, minFace, finding, forgotten } = options
   const detect = finding !== 'none'
   const jobOf = (item: LabelledPicture) => ({
     file: join(source.root, item.path),
     gate: { probability, minFace },
     ...(finding !== 'dropped' && { meant: { box: item.box, relative: item.relative } }),
   })
-  for await (const { item, answer } of findFaces(pictures(), jobOf, { ...options, detect })) {
+  for await (const { item, ...found } of findFaces(pictures(), jobOf, { ...options, detect })) {
     checkpoint()
+    const isForgotten = forgotten.frames.has(item.id)
+    const answer = isForgotten ? ({ rejected: 'forgotten' } as const) : found.answer
     const rejected = 'rejected' in answer
     if (rejected) {
       write.reject(answer.rejected, item.path)
@@ -168,15 +175,17 @@ function labelledStage<const O extends OptionTable>(
       const options = given as unknown as LabelledOptions & Values<O>
       const { source: folder, index, out, force } = options
       const source = await openSource({ source: folder, index, corpus }, context.log)
-      const inputs = [{ role: corpus, digest: source.digest }]
-      const spec = { ...context.work, kind: 'faces', inputs, out, force }
+      const forgotten = await openForgotten(options.forget)
+      const inputs = [{ role: corpus, digest: source.digest }, ...forgotten.inputs]
+      const terms = [await termsOf(corpus)]
+      const spec = { ...context.work, kind: 'faces', inputs, terms, out, force }
       return writeArtifact(spec, context.log, async write => {
         const data = await read(source, options)
         const { finding, classes } = data
         const kept = await writeFaces(
           source,
           data.readings,
-          { ...options, finding },
+          { ...options, finding, forgotten },
           context,
           write,
         )
@@ -185,6 +194,13 @@ function labelledStage<const O extends OptionTable>(
       })
     },
   })
+}
+
+/** A corpus is under its card's licence; pictures of one's own say nothing. */
+async function termsOf(corpus: Corpus | 'folder'): Promise<Terms> {
+  if (corpus === 'folder' || corpus === 'videos') return unstatedTerms
+  const { licence, ask } = await readCard(corpus)
+  return { licence, consent: 'unstated', contact: ask }
 }
 
 const noTriplets = { triplets: [], rejects: [] }

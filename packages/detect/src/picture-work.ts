@@ -8,9 +8,10 @@ import {
 } from '@deepfever/media'
 import type { OpenWork } from '@deepfever/runtime/onnx'
 import { extractFace } from './mtcnn/crop.ts'
+import { qualityOf, type FaceQuality } from './quality.ts'
 import { detectorOf, type Detect, type Detection, type MtcnnSessions } from './mtcnn/detector.ts'
 
-/** When a detection counts as a face of the data set. */
+/** When a detection counts as a face of a corpus. */
 export interface Gate {
   /** least probability of MTCNN's last net */
   readonly probability: number
@@ -25,11 +26,14 @@ export interface MeantFace {
   readonly relative?: boolean | undefined
 }
 
-/** A picture file and what is wanted of it: every face that passes, or the one that is meant. */
+/**
+ * A picture file and what is wanted of it: every face that passes the gate (without one: every
+ * detection), or the one that is meant.
+ */
 export interface PictureJob {
   /** the file's bytes, or where it lies */
   readonly file: Uint8Array | string
-  readonly gate: Gate
+  readonly gate?: Gate | undefined
   readonly meant?: MeantFace | undefined
 }
 
@@ -37,6 +41,7 @@ export interface PictureJob {
 export interface CutFace extends Detection {
   readonly cropKind: 'detected' | 'given'
   readonly crop: Uint8Array
+  readonly quality: FaceQuality
 }
 
 /** The faces of a picture, at least one, or why there are none. */
@@ -66,7 +71,7 @@ export async function facesOf(
     return { rejected: codeOf(thrown) as PictureFault }
   }
   const detections = await detect(picture)
-  const passing = detections.filter(found => passes(found, gate))
+  const passing = gate ? detections.filter(found => passes(found, gate)) : detections
   if (!meant) {
     if (passing.length === 0) return { rejected: rejectionOf(detections, gate) }
     return { faces: await Promise.all(passing.map(found => cut(picture, found, 'detected'))) }
@@ -82,7 +87,8 @@ async function cut(
   found: Detection,
   cropKind: CutFace['cropKind'],
 ): Promise<CutFace> {
-  return { ...found, cropKind, crop: await encodeJpeg(extractFace(picture, found.box)) }
+  const crop = extractFace(picture, found.box)
+  return { ...found, cropKind, crop: await encodeJpeg(crop), quality: qualityOf(crop, found) }
 }
 
 /** The meant box in pixels; without one, the whole picture. */
@@ -118,9 +124,9 @@ const passes = (found: Detection, gate: Gate): boolean =>
   found.probability >= gate.probability && leastSideOf(found) >= gate.minFace
 
 /** Why no detection passed the gate. */
-function rejectionOf(detections: readonly Detection[], { minFace }: Gate): Reject {
-  if (detections.length === 0) return 'no_face'
-  return detections.some(found => leastSideOf(found) >= minFace)
+function rejectionOf(detections: readonly Detection[], gate: Gate | undefined): Reject {
+  if (!gate || detections.length === 0) return 'no_face'
+  return detections.some(found => leastSideOf(found) >= gate.minFace)
     ? 'low_probability'
     : 'face_too_small'
 }

@@ -1,10 +1,11 @@
-// tap: test/stages.test.ts covers src/faces-stage.ts, src/labelled-stages.ts, src/gallery.ts, src/face-finder.ts, src/picture-work.ts
+// tap: test/stages.test.ts covers src/faces-stage.ts, src/faces-writer.ts, src/clip-faces.ts, src/labelled-stages.ts, src/gallery.ts, src/face-finder.ts, src/picture-work.ts
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import {
   annotations,
+  clips,
   encodeNpy,
   faces,
   frames,
@@ -68,15 +69,25 @@ const sizeOf = async ({ crop }: Face) => {
 }
 
 async function drawFrames(out: string, images: Readonly<Record<string, Uint8Array>>) {
+  const byClip = new Map<string, [string, Uint8Array][]>()
+  for (const entry of Object.entries(images)) {
+    const clipId = entry[0].split('@')[0]!
+    byClip.set(clipId, [...(byClip.get(clipId) ?? []), entry])
+  }
   await writeArtifact(spec(out, 'frames'), silentLog, async write => {
-    for (const [index, [frameId, image]] of Object.entries(images).entries()) {
+    for (const [clipId, entries] of byClip) {
       const clipName = '<img onerror=alert(1)>.mp4'
-      const clip = { clipId: frameId.split('@')[0]!, clipName, ptsUs: index, index }
-      await write.append(frames, { frameId, ...clip, width: 1, height: 1, image })
+      for (const [index, [frameId, image]] of entries.entries()) {
+        const clip = { clipId, clipName, ptsUs: index, index }
+        await write.append(frames, { frameId, ...clip, width: 1, height: 1, image })
+      }
+      await write.append(clips, { clipId, clipName, frames: entries.length, code: '' })
       write.accept()
-      await write.done(frameId)
+      await write.done(clipId)
     }
-    write.reject('undecodable_clip', 'broken & cut.mp4')
+    const [clipName, code] = ['broken & cut.mp4', 'undecodable_clip']
+    await write.append(clips, { clipId: 'e', clipName, frames: 0, code })
+    write.reject(code, clipName)
     await write.done('broken')
   })
 }
@@ -101,14 +112,15 @@ t.test('faces of frames: ids, boxes and crops, and a code for every frame withou
     ['a@0#0', 'c@1500000#0'],
   )
   t.same(ledger, {
-    inputs: 42,
+    inputs: 43,
     outputs: 2,
     rejects: {
       empty_file: { count: 1, example: 'b@0' },
-      face_too_small: { count: 1, example: 'a@400000' },
+      face_too_small: { count: 1, example: 'a@400000#0' },
       no_face: { count: 36, example: 'd@0' },
       not_a_picture: { count: 1, example: 'b@1' },
       truncated_picture: { count: 1, example: 'a@200000' },
+      undecodable_clip: { count: 1, example: 'broken & cut.mp4' },
     },
   })
   const [face] = rows as [Face, Face]
