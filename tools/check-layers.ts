@@ -19,7 +19,10 @@ const stage: Room = { rooms: below, thirdParty: [] }
 /** The table that the tree is held against. */
 export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
   ['core', { rooms: [], thirdParty: [] }],
-  ['formats', { rooms: ['core'], thirdParty: ['apache-arrow', 'csv-parse', 'parquetjs'] }],
+  [
+    'formats',
+    { rooms: ['core'], thirdParty: ['apache-arrow', 'csv-parse', 'hyparquet', 'parquetjs'] },
+  ],
   ['media', { rooms: ['core'], thirdParty: ['sharp', '@ffmpeg-binary/'] }],
   [
     'runtime',

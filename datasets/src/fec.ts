@@ -52,7 +52,7 @@ export async function readFec(source: Source): Promise<Fec> {
       if ('reject' in reading) lost ??= reading.reject.code
       return faceId
     }) as [string, string, string]
-    if (lost !== undefined) rejects.push({ id, code: lost })
+    if (lost !== undefined) rejects.push({ id, code: lost, split, kind: row.kind })
     else triplets.push({ id, faces, kind: row.kind, split, ...vote })
   }
   return { readings: [...readings.values()], triplets, rejects }

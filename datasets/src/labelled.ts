@@ -25,6 +25,8 @@ export interface ReadReject {
   /** class and split where the corpus says them: the entry counts in the whole split */
   readonly label?: number
   readonly split?: LabelledPicture['split']
+  /** of a triplet with a clear vote */
+  readonly kind?: string
 }
 
 /** What a reader gives, entry by entry. */

@@ -218,7 +218,10 @@ t.test(
     t.equal(triplets.length, 1)
     t.same(rejects, [
       { id: 'fec:train-2', code: 'weak_agreement' },
-      { id: 'fec:train-3', code: 'missing_picture' },
+      {
+        ...{ id: 'fec:train-3', code: 'missing_picture' },
+        ...{ split: 'train', kind: 'ONE_CLASS_TRIPLET' },
+      },
       { id: 'fec:train-4', code: 'bad_row' },
     ])
   },

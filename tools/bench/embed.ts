@@ -2,7 +2,7 @@
 // npm run bench -- embed [--pictures=128]
 import { mapOrdered } from '@deepfever/core'
 import { formulaWeights, studentNetwork } from '@deepfever/models'
-import { openEmbedder } from '../../packages/eval/src/stages/embed.ts'
+import { openNetworkExtractor } from '../../packages/eval/src/extractor.ts'
 import type { Bench, BenchWords, Side } from './bench.ts'
 import { BLOCK, blocksOf, drawPictures, openTorch, THREADS } from './inference.ts'
 
@@ -10,7 +10,9 @@ import { BLOCK, blocksOf, drawPictures, openTorch, THREADS } from './inference.t
 export async function openBench({ pictures = '128' }: BenchWords, peers: string): Promise<Bench> {
   const network = studentNetwork()
   const state = formulaWeights(network, 'student.')
-  const embedder = openEmbedder(network, state, 'embedding', THREADS)
+  const embedder = openNetworkExtractor(network, state, {
+    ...{ digest: '', name: 'student', output: 'embedding', workers: THREADS },
+  })
   const all = drawPictures(Number(pictures))
   const first = await embedder.embed(all.slice(0, BLOCK))
   const ours: Side = {

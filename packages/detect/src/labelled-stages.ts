@@ -147,6 +147,15 @@ async function writeTriplets(
   kept: ReadonlySet<string>,
   write: ArtifactWriter,
 ): Promise<void> {
+  const lost: Record<string, Record<string, number>> = {}
+  const countTriplet = (split: string, kind: string) => {
+    const kinds = (lost[split] ??= {})
+    kinds[kind] = (kinds[kind] ?? 0) + 1
+  }
+  for (const { split, kind } of rejects) if (split && kind) countTriplet(split, kind)
+  for (const { faces: three, split, kind } of found)
+    if (!three.every(face => kept.has(face))) countTriplet(split, kind)
+  if (found.length + rejects.length > 0) write.describe({ lostTriplets: lost })
   await writeRejects(rejects, write)
   for (const { id, faces: three, ...vote } of found) {
     if (write.isDone(id)) continue

@@ -369,6 +369,8 @@ t.test(
       },
     ])
     t.equal(found.length, 2)
+    const { metadata } = (await openArtifact(out, 'faces')).manifest
+    t.same(metadata['lostTriplets'], { train: { ONE_CLASS_TRIPLET: 1 } })
     t.same(ledger, {
       inputs: 11,
       outputs: 8,

@@ -1,15 +1,21 @@
 import { html, trustedHtml, type Html } from '@deepfever/core'
-import type { ClassificationScore } from './metrics.ts'
+import type { Estimate } from './estimate.ts'
+import { leakageSection, mistakeSection, type Pictures } from './report-faces.ts'
+import { percent, place } from './report-parts.ts'
+import { probeSections } from './report-probe.ts'
 import { reportStyle } from './report-style.ts'
-import type { FitRecord, Measure, ProbeDetails, Report } from './report.ts'
+import type { Measure, Report } from './report.ts'
 import type { TripletScore } from './triplet-accuracy.ts'
 
-/** Strongest mix of the heat colour: text keeps a contrast above 7:1 in light and dark. */
-const FULL_HEAT = 55
+export type { Pictures } from './report-faces.ts'
 
-/** The whole page: one file, no script, no request; every value is escaped. */
-export function renderReport(report: Report): string {
-  const { title, banner, headline, beside, probe, triplets } = report
+/**
+ * The whole page: one file, no script, no request; every value is escaped.
+ *
+ * @param pictures JPEG of the faces that the report names, by id
+ */
+export function renderReport(report: Report, pictures: Pictures = new Map()): string {
+  const { title, banner, headline, beside, probe, triplets, leakage, mistakes } = report
   const page = html`<!doctype html>
     <html lang="en">
       <head>
@@ -17,7 +23,7 @@ export function renderReport(report: Report): string {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta
           http-equiv="Content-Security-Policy"
-          content="default-src 'none'; style-src 'unsafe-inline'"
+          content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"
         />
         <title>${title}</title>
         <style>
@@ -32,11 +38,15 @@ export function renderReport(report: Report): string {
             <h2>${headline.label}</h2>
             <p class="number">${percent(headline.value)}</p>
             <p>${intervalText(headline)}</p>
+            ${headline.whole && html`<p>${wholeText(headline)}</p>`}
             <p class="soft">${headline.note}</p>
+            <p class="soft">Extractor: ${report.extractor}</p>
           </section>
           ${beside.length > 0 && measureList([{ ...headline, note: '' }, ...beside])}
           ${probe && probeSections(probe)} ${triplets && tripletTable(triplets)}
-          ${ledgerFunnel(report)} ${pairs('Configuration', report.configuration, '')}
+          ${mistakes.length > 0 && mistakeSection(mistakes, pictures)}
+          ${leakage && leakageSection(leakage)} ${ledgerFunnel(report)}
+          ${pairs('Configuration', report.configuration, '')}
           ${pairs('Inputs by sha256', report.digests, 'digest')}
         </main>
       </body>
@@ -44,16 +54,18 @@ export function renderReport(report: Report): string {
   return page.toString()
 }
 
-const percent = (value: number | null): string =>
-  value === null ? 'none' : `${(100 * value).toFixed(1)} %`
-
-const place = (share: number): string => `${(100 * Math.min(1, Math.max(0, share))).toFixed(2)}%`
-
-function intervalText({ interval, n }: Measure): string {
+function intervalText({ interval, n }: Pick<Measure, 'interval' | 'n'>): string {
   if (interval === null) return n === null ? '' : `n = ${n}`
   const { low, high, level, resamples } = interval
   const range = `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`
   return `${100 * level} % interval ${range} (bootstrap, ${resamples} resamples), n = ${n}`
+}
+
+/** The whole split, where it has more entries than were judged; else that it has not. */
+function wholeText({ n, whole }: { readonly n: number | null; readonly whole?: Estimate }): string {
+  if (whole === undefined) return ''
+  if (whole.n === n) return 'whole split: the same, no entry without a face'
+  return `whole split, without a face is wrong: ${percent(whole.value)}, ${intervalText(whole)}`
 }
 
 const measureList = (measures: readonly Measure[]): Html => html`
@@ -67,7 +79,7 @@ const measureList = (measures: readonly Measure[]): Html => html`
             ${track(measure)}
             <b>${percent(measure.value)}</b>
             <span class="soft"
-              >${[intervalText(measure), measure.note].filter(Boolean).join('; ')}</span
+              >${[intervalText(measure), wholeText(measure), measure.note].filter(Boolean).join('; ')}</span
             >
           </li>
         `,
@@ -87,118 +99,6 @@ function track({ value, interval }: Measure): Html {
   const tick = value !== null && html`<i class="tick" style="--at:${place(value)}"></i>`
   return html`<span class="track" aria-hidden="true">${band}${tick}</span>`
 }
-
-const probeSections = ({ converged, stopped, fits, trainRows }: ProbeDetails): Html => html`
-  <section>
-    <h2>Confusion matrix</h2>
-    ${heatmap(stopped, `After ${fits.stopped.iterations} iterations`)}
-    <details>
-      <summary>The same at the optimum</summary>
-      ${heatmap(converged, `Converged, ${fits.converged.iterations} iterations`)}
-    </details>
-  </section>
-  <section>
-    <h2>By class</h2>
-    ${classTable(stopped)}
-  </section>
-  <section>
-    <h2>The two fits</h2>
-    <p class="soft">Logistic regression on ${trainRows} training rows, L-BFGS from zeros.</p>
-    <div class="scroll" tabindex="0" role="region" aria-label="The two fits">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Fit</th>
-            <th scope="col">Iterations</th>
-            <th scope="col">Ended by</th>
-            <th scope="col">Objective</th>
-            <th scope="col">Max |gradient|</th>
-            <th scope="col">Accuracy</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${fitRow('Stopped', fits.stopped)} ${fitRow('Converged', fits.converged)}
-        </tbody>
-      </table>
-    </div>
-  </section>
-`
-
-const fitRow = (name: string, fit: FitRecord): Html => html`
-  <tr>
-    <th scope="row">${name}</th>
-    <td>${fit.iterations}</td>
-    <td>${fit.reason}</td>
-    <td>${fit.objective.toPrecision(8)}</td>
-    <td>${fit.gradientMax.toExponential(1)}</td>
-    <td>${percent(fit.accuracy)}</td>
-  </tr>
-`
-
-const heatmap = ({ confusion, classes }: ClassificationScore, label: string): Html => html`
-  <p class="soft">
-    ${label}. Rows: true class; columns: predicted; each cell: faces and share of the row.
-  </p>
-  <div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix, ${label}">
-    <table class="heat">
-      <thead>
-        <tr>
-          <th scope="col">True</th>
-          ${classes.map(({ name }) => html`<th scope="col">${name}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${confusion.map(
-          (cells, k) => html`
-            <tr>
-              <th scope="row">${classes[k]!.name}</th>
-              ${cells.map((count, j) => heatCell(count, classes[k]!.support, k === j))}
-            </tr>
-          `,
-        )}
-      </tbody>
-    </table>
-  </div>
-`
-
-function heatCell(count: number, support: number, own: boolean): Html {
-  const share = support === 0 ? 0 : count / support
-  return html`<td
-    ${own && trustedHtml('class="own"')}
-    style="--share:${(FULL_HEAT * share).toFixed(1)}%"
-  >
-    ${count}<small>${support === 0 ? '' : `${(100 * share).toFixed(0)} %`}</small>
-  </td>`
-}
-
-const classTable = ({ classes }: ClassificationScore): Html => html`
-  <div class="scroll" tabindex="0" role="region" aria-label="By class">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Class</th>
-          <th scope="col">Faces</th>
-          <th scope="col">Precision</th>
-          <th scope="col">Recall</th>
-          <th scope="col">F1</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${classes.map(
-          one => html`
-            <tr>
-              <th scope="row">${one.name}</th>
-              <td>${one.support}</td>
-              <td>${percent(one.precision)}</td>
-              <td>${percent(one.recall)}</td>
-              <td>${percent(one.f1)}</td>
-            </tr>
-          `,
-        )}
-      </tbody>
-    </table>
-  </div>
-`
 
 const tripletTable = (scores: readonly TripletScore[]): Html => html`
   <section>

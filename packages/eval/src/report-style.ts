@@ -46,13 +46,25 @@ tbody td { white-space: nowrap; }
 .track i { position: absolute; top: 0; bottom: 0; }
 .track .band { background: var(--band); left: var(--from); width: var(--span); }
 .track .tick { background: var(--accent); left: calc(var(--at) - 1.5px); width: 3px; }
+.bar i { display: block; height: .9rem; background: var(--band); width: var(--share);
+  min-width: 1px; border-radius: .2rem; margin-top: .3rem; }
+.wide { min-width: 8rem; text-align: left; }
+.words td { white-space: normal; overflow-wrap: anywhere; min-width: 5rem; }
+.mistakes { list-style: none; padding: 0; margin: 0; display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
+.mistakes li { display: flex; flex-wrap: wrap; gap: .75rem; align-items: flex-start; }
+.mistakes p { flex: 1 1 8rem; min-width: 0; overflow-wrap: anywhere; }
+.mistakes img, .no-picture { width: 6rem; height: 6rem; border-radius: .3rem; object-fit: cover;
+  background: var(--line); font-size: .8rem; display: inline-block; }
+.near { display: flex; gap: .4rem; }
+.near figure { margin: 0; width: 3.6rem; }
+.near img, .near .no-picture { width: 3.6rem; height: 3.6rem; }
+.near figcaption { font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; }
 .funnel { table-layout: fixed; }
 .funnel th { overflow-wrap: anywhere; }
 .funnel th .soft { font-weight: 400; }
 .funnel th:nth-child(2) { width: 5.5rem; }
 .funnel th:nth-child(3) { width: 28%; text-align: left; }
-.funnel i { display: block; height: .9rem; background: var(--band); width: var(--share);
-  min-width: 1px; border-radius: .2rem; margin-top: .3rem; }
 dl { display: grid; grid-template-columns: minmax(7rem, 14rem) 1fr; gap: .25rem 1rem; margin: 0; }
 dt { color: var(--soft); overflow-wrap: anywhere; }
 dd { margin: 0; overflow-wrap: anywhere; }

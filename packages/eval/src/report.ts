@@ -1,6 +1,7 @@
 import type { Scalar } from '@deepfever/core'
 import type { Ledger } from '@deepfever/formats'
 import type { Interval } from './bootstrap.ts'
+import type { Estimate } from './estimate.ts'
 import type { ClassificationScore } from './metrics.ts'
 import type { TripletScore } from './triplet-accuracy.ts'
 
@@ -13,6 +14,8 @@ export interface Measure {
   readonly n: number | null
   readonly interval: Interval | null
   readonly note: string
+  /** the same on the whole split, where entries without a face count as wrong */
+  readonly whole?: Estimate
 }
 
 /** How a fit ended. */
@@ -21,7 +24,7 @@ export interface FitRecord {
   readonly reason: string
   readonly objective: number
   readonly gradientMax: number
-  readonly accuracy: number
+  readonly accuracy: number | null
 }
 
 /** Results of a linear probe: the model at its optimum and as it stood after 100 iterations. */
@@ -32,18 +35,49 @@ export interface ProbeDetails {
   readonly trainRows: number
 }
 
+/** A face on the page. */
+export interface ShownFace {
+  readonly id: string
+  readonly source: string
+  /** name of its class */
+  readonly label: string
+}
+
+/** A wrong answer, with the training faces that lie nearest. */
+export interface Mistake extends ShownFace {
+  readonly predicted: string
+  readonly confidence: number
+  readonly neighbours: readonly (ShownFace & { readonly cosine: number })[]
+}
+
+/** Test faces whose picture is in training too. */
+export interface LeakageRecord {
+  readonly tested: number
+  readonly leaked: number
+  readonly examples: readonly {
+    readonly test: string
+    readonly train: string
+    readonly bits: number
+    readonly likeness: number
+  }[]
+}
+
 /** What was evaluated, on what, with what result; report.json is this and nothing else. */
 export interface Report {
-  readonly report: 1
+  readonly report: 2
   readonly kind: 'probe' | 'triplets'
   readonly title: string
   /** stands on top of the page, for example that the data was drawn; null for none */
   readonly banner: string | null
+  /** what made the vectors */
+  readonly extractor: string
   readonly headline: Measure
   /** other numbers that the headline is to be read with, the untrained student's among them */
   readonly beside: readonly Measure[]
   readonly probe: ProbeDetails | null
   readonly triplets: readonly TripletScore[] | null
+  readonly leakage: LeakageRecord | null
+  readonly mistakes: readonly Mistake[]
   readonly ledger: Ledger
   readonly configuration: Readonly<Record<string, Scalar>>
   /** sha256 of every input by role */

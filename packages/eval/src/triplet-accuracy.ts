@@ -25,6 +25,8 @@ export interface TripletScores {
   readonly overall: TripletScore
   readonly kinds: readonly TripletScore[]
   readonly outcomes: Uint8Array
+  /** of every triplet: the face taken for the odd one, -1 where a face is missing */
+  readonly answers: Int32Array
 }
 
 /**
@@ -32,15 +34,20 @@ export interface TripletScores {
  * face, on L2-normalised embeddings (Vemulapalli & Agarwala 2019). Chance is 1/3.
  *
  * @param vectors raw outputs, float32 [n, width]
+ * @param lost triplets by kind that lost a face before there were vectors; counted as missing
  * @throws ShapeError when a triplet names a row that is not there
  */
 export function scoreTriplets(
   triplets: readonly TripletRows[],
   vectors: Float32Array,
   width: number,
+  lost: Readonly<Record<string, number>> = {},
 ): TripletScores {
   const unit = normaliseRows(vectors, width)
-  const tallies = new Map<string, { n: number; correct: number; missing: number }>()
+  const tallies = new Map(
+    Object.entries(lost).map(([kind, missing]) => [kind, { n: 0, correct: 0, missing }]),
+  )
+  const answers = new Int32Array(triplets.length).fill(-1)
   const outcomes: number[] = []
   for (const [index, { rows, odd, kind }] of triplets.entries()) {
     const tally = tallies.get(kind) ?? { n: 0, correct: 0, missing: 0 }
@@ -65,8 +72,11 @@ export function scoreTriplets(
       continue
     }
     const pair = distance(unit, first, second, width)
-    const correct =
-      pair < distance(unit, first, third, width) && pair < distance(unit, second, third, width)
+    const [toFirst, toSecond] = [first, second].map(row => distance(unit, row, third, width))
+    const correct = pair < toFirst! && pair < toSecond!
+    // The face opposite the closest pair; of equal distances not the odd one, which is wrong too.
+    const taken = toFirst! < toSecond! ? second : first
+    answers[index] = correct ? odd : rows.indexOf(taken)
     tally.n++
     if (correct) tally.correct++
     outcomes.push(correct ? 1 : 0)
@@ -76,7 +86,7 @@ export function scoreTriplets(
     .map(([kind, tally]) => toScore(kind, tally))
   const total = (key: 'n' | 'correct' | 'missing') => kinds.reduce((sum, one) => sum + one[key], 0)
   const overall = { n: total('n'), correct: total('correct'), missing: total('missing') }
-  return { overall: toScore('all', overall), kinds, outcomes: Uint8Array.from(outcomes) }
+  return { overall: toScore('all', overall), kinds, outcomes: Uint8Array.from(outcomes), answers }
 }
 
 const toScore = (

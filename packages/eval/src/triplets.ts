@@ -6,6 +6,8 @@ import { scoreTriplets, type TripletRows, type TripletScore } from './triplet-ac
 export interface TripletsResult {
   readonly headline: Measure
   readonly triplets: readonly TripletScore[]
+  /** of every triplet: the face taken for the odd one, -1 where a face is missing */
+  readonly answers: Int32Array
 }
 
 /**
@@ -13,22 +15,33 @@ export interface TripletsResult {
  *
  * @param vectors raw head outputs, float32 [n, width]; normalised here
  * @param seed names the stream of the bootstrap
+ * @param lost triplets by kind that lost a face before there were vectors: wrong on the whole split
  */
 export function evaluateTriplets(
   triplets: readonly TripletRows[],
   vectors: Float32Array,
   width: number,
   seed: string,
+  lost: Readonly<Record<string, number>> = {},
 ): TripletsResult {
-  const { overall, kinds, outcomes } = scoreTriplets(triplets, vectors, width)
+  const { overall, kinds, outcomes, answers } = scoreTriplets(triplets, vectors, width, lost)
+  const { n, missing, correct } = overall
+  const whole = new Uint8Array(n + missing)
+  whole.set(outcomes)
   return {
     headline: {
       label: 'Triplet accuracy',
       value: overall.accuracy,
-      n: overall.n,
+      n,
       interval: bootstrapAccuracy(outcomes, seed),
-      note: `chance is 33.3 %; triplets left out for a missing face: ${overall.missing}`,
+      whole: {
+        value: whole.length === 0 ? null : correct / whole.length,
+        n: whole.length,
+        interval: bootstrapAccuracy(whole, seed),
+      },
+      note: `chance is 33.3 %; triplets left out for a missing face: ${missing}`,
     },
     triplets: [overall, ...kinds],
+    answers,
   }
 }

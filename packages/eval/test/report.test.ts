@@ -1,4 +1,4 @@
-// tap: test/report.test.ts covers src/report.ts src/report-page.ts src/report-style.ts
+// tap: test/report.test.ts covers src/report.ts src/report-page.ts src/report-style.ts src/report-faces.ts src/report-probe.ts src/report-parts.ts
 import { html } from '@deepfever/core'
 import t from 'tap'
 import { evaluateProbe } from '../src/probe.ts'
@@ -9,20 +9,39 @@ import { drawBlobs } from './blobs.ts'
 const NASTY = '<img src=x onerror="alert(1)">.mp4'
 const CLASSES = ['Surprise', 'Fear', 'Disgust', 'Happiness', 'Sadness', 'Anger', 'Neutral']
 
-const aReport = async (): Promise<Report> => ({
-  report: 1,
-  kind: 'probe',
-  title: `RAF probe of ${NASTY}`,
-  banner: 'Smoke: drawn data at tiny width; proves the chain only',
-  ...(await evaluateProbe({
+const evaluated = async () => {
+  const { results: _, ...own } = await evaluateProbe({
     train: drawBlobs('train', 350, 12, 7),
     test: drawBlobs('test', 210, 12, 7),
     classes: CLASSES,
     C: 10_000,
     balanced: false,
     seed: 'report',
-  })),
+    lost: Int32Array.of(0, 1, 1),
+  })
+  return own
+}
+
+const aReport = async (): Promise<Report> => ({
+  report: 2,
+  kind: 'probe',
+  extractor: `student ${NASTY}`,
+  title: `RAF probe of ${NASTY}`,
+  banner: 'Smoke: drawn data at tiny width; proves the chain only',
+  ...(await evaluated()),
   triplets: null,
+  leakage: {
+    tested: 210,
+    leaked: 1,
+    examples: [{ test: NASTY, train: 'train/1.jpg', bits: 3, likeness: 0.991 }],
+  },
+  mistakes: [
+    {
+      ...{ id: `${NASTY}#0`, source: NASTY, label: 'Fear', predicted: 'Surprise' },
+      confidence: 0.987,
+      neighbours: [{ id: 'near', source: 'near.jpg', label: 'Surprise', cosine: 0.93 }],
+    },
+  ],
   ledger: {
     inputs: 230,
     outputs: 210,
@@ -54,6 +73,9 @@ t.test('a page holds the headline, its interval, the table cells and the ledger'
   for (const name of CLASSES) t.match(page, `<th scope="row">${name}</th>`)
   t.match(page, 'Rejected: no-label')
   t.match(page, 'a'.repeat(64))
+  t.match(page, /whole split, without a face is wrong: [0-9.]+ %, 95 % interval .*n = 213/)
+  t.match(page, /1 of 210 test faces have a near-duplicate in training/)
+  t.match(page, /<b>Fear<\/b>, taken for <b>Surprise<\/b> at\s+98.7 %/)
 })
 
 t.test('a triplet page without a triplet says none and draws no tick', async t => {

@@ -99,7 +99,9 @@ async function drawArtifacts(dir: string, classes: number, testSplit: string) {
 const stageOf = (name: string): Stage => stages.find(stage => stage.name === name) as Stage
 
 async function run(name: string, options: Record<string, string>, log: Log = silentLog) {
-  const flags = Object.entries(options).map(([key, value]) => `--${key}=${value}`)
+  const flags = Object.entries({ cache: join(t.testdirName, 'cache'), ...options }).map(
+    ([key, value]) => `--${key}=${value}`,
+  )
   const terminal = { log, signal: new AbortController().signal }
   return runStage(stageOf(name), flags, terminal, text => t.comment(text))
 }
@@ -137,7 +139,13 @@ t.test('a RAF probe reports itself, the untrained network and where faces went',
   t.equal(report.probe?.trainRows, 56)
   t.same(
     report.beside.map(({ label }) => label),
-    ['Accuracy, converged', 'Balanced accuracy', 'Untrained network'],
+    [
+      'Accuracy, converged',
+      'Balanced accuracy',
+      'Mean F1',
+      'Accuracy, nearest neighbours',
+      'Untrained network',
+    ],
   )
   t.same(report.ledger, {
     inputs: 87,

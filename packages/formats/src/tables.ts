@@ -125,7 +125,7 @@ export const embeddings = defineTable(
   1,
   {
     faceId: utf8('face of the faces artifact named in the inputs'),
-    vector: float32Vector("the student's embedding, before dropout and heads"),
+    vector: float32Vector("the extractor's output, raw"),
     label: int32("class of the data set's card, -1 where there is none"),
     split: utf8('`train`, `val`, `test`, or empty'),
   },
@@ -133,3 +133,20 @@ export const embeddings = defineTable(
 )
 /** A row of {@link embeddings}. */
 export type Embedding = RowOf<typeof embeddings>
+
+/** What an evaluation made of one face or triplet. Version 1. */
+export const judgements = defineTable(
+  'judgements',
+  1,
+  {
+    id: utf8('faceId or tripletId'),
+    label: int32('class, or the odd face of a triplet'),
+    predicted: int32('class or odd face; -1 where nothing could be judged, which counts as wrong'),
+    confidence: float32("the classifier's probability of its answer; 0 for triplets"),
+    right: int32('1 or 0'),
+    leaked: int32('1 where training has a near-duplicate, so that the headline leaves it out'),
+  },
+  'parquet',
+)
+/** A row of {@link judgements}. */
+export type Judgement = RowOf<typeof judgements>

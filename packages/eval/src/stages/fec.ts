@@ -1,71 +1,99 @@
-import { StageError, defineStage } from '@deepfever/core'
-import { faces, triplets, type Artifact, type Triplet } from '@deepfever/formats'
+import { StageError, defineStage, path } from '@deepfever/core'
+import { sha256, triplets, type Artifact, type Judgement, type Triplet } from '@deepfever/formats'
+import { openFaces, type FaceSet } from '../face-set.ts'
+import type { Features } from '../feature-store.ts'
 import { evaluateTriplets } from '../triplets.ts'
-import { embedFaces } from './embed.ts'
-import { rejectAll } from './probe-stage.ts'
-import { openTally, published, subjectOptions, toBaseline, writeReport } from './subject.ts'
+import { published, subjectOptions, toBaseline, writeReport } from './subject.ts'
 
 /** Triplet accuracy on the test triplets of Google FEC. */
 export const fec = defineStage({
   name: 'eval fec',
-  summary: 'triplet accuracy of a network on Google FEC',
-  behaviour: 1,
-  options: subjectOptions,
-  run: (options, context) =>
-    writeReport(options, context, 'fec', async ({ faces: artifact, embedders, tally }) => {
-      const { log, checkpoint } = context
-      const judged = await readTestTriplets(artifact)
-      const needed = new Set(judged.flatMap(({ first, second, third }) => [first, second, third]))
-      const rowOf = new Map<string, number>()
-      const stores = embedders.map(({ width }) => new Float32Array(needed.size * width))
-      const bar = log.progress('embeddings', needed.size)
-      const wanted = async function* () {
-        for await (const face of artifact.rows(faces)) {
-          checkpoint()
-          if (!needed.has(face.faceId)) continue
-          bar.advance()
-          yield face
+  summary: 'triplet accuracy of an extractor on Google FEC',
+  behaviour: 2,
+  options: { ...subjectOptions, faces: path('faces artifact it is judged on') },
+  async run(options, context) {
+    const faceSet = await openFaces(options.faces)
+    const judged = await readTestTriplets(faceSet.artifact)
+    const needed = new Set(judged.flatMap(({ first, second, third }) => [first, second, third]))
+    return writeReport(
+      options,
+      context,
+      only(faceSet, needed),
+      'fec',
+      async ({ features, tally }) => {
+        const lost = lostBefore(faceSet.artifact)
+        const results = []
+        for (const one of features) {
+          const { rows, vectors, width } = await readRows(judged, needed, one)
+          results.push(evaluateTriplets(rows, vectors, width, String(options.seed), lost))
         }
-      }
-      const undecodable = openTally()
-      for await (const block of embedFaces(wanted(), embedders, options.workers)) {
-        rejectAll(undecodable, block)
-        block.faces.forEach(({ faceId }, i) => {
-          const row = rowOf.get(faceId) ?? rowOf.size
-          rowOf.set(faceId, row)
-          embedders.forEach(({ width }, e) => {
-            stores[e]!.set(block.vectors[e]!.subarray(i * width, (i + 1) * width), row * width)
-          })
-        })
-      }
-      bar.done()
-      for (const [code, { count, example }] of Object.entries(undecodable.toLedger().rejects))
-        log.warn('crops without an embedding', { code, count, example })
-      const rows = judged.map(({ first, second, third, odd, kind }) => ({
-        rows: [first, second, third].map(id => rowOf.get(id) ?? -1) as [number, number, number],
-        odd,
-        kind,
-      }))
-      rows.forEach((triplet, i) =>
-        triplet.rows.includes(-1)
-          ? tally.reject('face_missing', judged[i]!.tripletId)
-          : tally.use(),
-      )
-      const results = embedders.map(({ width }, e) =>
-        evaluateTriplets(rows, stores[e]!, width, String(options.seed)),
-      )
-      return {
-        ...results[0]!,
-        kind: 'triplets',
-        title: 'Google FEC triplets',
-        beside: [
-          ...results.slice(1).map(({ headline }) => toBaseline(headline)),
-          ...published(options.banner, 0.865, null, 'DeepFEVER student, table II'),
-        ],
-        probe: null,
-      }
-    }),
+        const [own, ...others] = results as [(typeof results)[0], ...typeof results]
+        own.answers.forEach((answer, i) =>
+          answer < 0 ? tally.reject('face_missing', judged[i]!.tripletId) : tally.use(),
+        )
+        return {
+          report: {
+            kind: 'triplets',
+            title: 'Google FEC triplets',
+            headline: own.headline,
+            beside: [
+              ...others.map(({ headline }) => toBaseline(headline)),
+              ...published(options.banner, 0.865, null, 'DeepFEVER student, table II'),
+            ],
+            probe: null,
+            triplets: own.triplets,
+            leakage: null,
+            mistakes: [],
+          },
+          judgements: judged.map(({ tripletId: id, odd: label }, i): Judgement => ({
+            ...{ id, label, predicted: own.answers[i]!, confidence: 0, leaked: 0 },
+            right: own.answers[i] === label ? 1 : 0,
+          })),
+          pictures: new Map(),
+        }
+      },
+    )
+  },
 })
+
+/** The faces that the test triplets name. */
+const only = (faceSet: FaceSet, needed: ReadonlySet<string>): FaceSet => ({
+  ...faceSet,
+  digest: sha256(`${faceSet.digest} test triplets`),
+  total: needed.size,
+  async *rows() {
+    for await (const face of faceSet.rows()) if (needed.has(face.faceId)) yield face
+  },
+})
+
+/** Test triplets with a clear vote that gave no three faces, by kind. */
+const lostBefore = ({ manifest }: Artifact): Readonly<Record<string, number>> =>
+  (manifest.metadata['lostTriplets'] as Record<string, Record<string, number>> | undefined)?.[
+    'test'
+  ] ?? {}
+
+async function readRows(
+  judged: readonly Triplet[],
+  needed: ReadonlySet<string>,
+  features: Features,
+) {
+  const rowOf = new Map<string, number>()
+  let vectors: Float32Array | undefined
+  let width = 1
+  for await (const { faceId, vector } of features.rows()) {
+    if (!needed.has(faceId) || rowOf.has(faceId)) continue
+    width = vector.length
+    vectors ??= new Float32Array(needed.size * width)
+    vectors.set(vector, rowOf.size * width)
+    rowOf.set(faceId, rowOf.size)
+  }
+  const rows = judged.map(({ first, second, third, odd, kind }) => ({
+    rows: [first, second, third].map(id => rowOf.get(id) ?? -1) as [number, number, number],
+    odd,
+    kind,
+  }))
+  return { rows, vectors: vectors ?? new Float32Array(0), width }
+}
 
 async function readTestTriplets(artifact: Artifact): Promise<Triplet[]> {
   const found: Triplet[] = []

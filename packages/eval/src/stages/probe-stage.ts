@@ -1,11 +1,17 @@
-import { StageError, number, type Context } from '@deepfever/core'
-import { faces, type Face } from '@deepfever/formats'
-import { evaluateProbe } from '../probe.ts'
-import type { Measure } from '../report.ts'
-import type { LabelledFeatures } from '../softmax-loss.ts'
-import { embedFaces, type EmbeddedBlock } from './embed.ts'
-import { subjectOptions, toBaseline, writeReport, type Subject } from './subject.ts'
-import type { SubjectOptions, Tally } from './subject.ts'
+import { flag, number, type Context } from '@deepfever/core'
+import type { Judgement } from '@deepfever/formats'
+import { codeOf, encodeJpeg } from '@deepfever/media'
+import type { FaceSet } from '../face-set.ts'
+import { findLeaks, type Leak } from '../leakage.ts'
+import { collectParts, type FaceParts, type Part } from '../parts.ts'
+import { greyOf, storeHashes } from '../picture-hashes.ts'
+import { LIKENESS_SIDE } from '../picture-likeness.ts'
+import { nearestRows } from '../neighbours.ts'
+import { evaluateProbe, type RowResults } from '../probe.ts'
+import type { Pictures } from '../report-page.ts'
+import type { Measure, Mistake, ShownFace } from '../report.ts'
+import { openTally } from '../tally.ts'
+import { subjectOptions, toBaseline, writeReport, type SubjectOptions } from './subject.ts'
 
 /** Options of a probe. */
 export const probeOptions = {
@@ -15,6 +21,11 @@ export const probeOptions = {
     standard: 10_000,
     min: 1e-6,
     max: 1e12,
+  }),
+  sweep: flag({ help: 'also choose C on a tenth of the training faces' }),
+  leakage: flag({
+    help: 'leave test faces whose picture is in training out of the headline',
+    standard: true,
   }),
 } as const
 
@@ -29,109 +40,147 @@ export interface ProbeCorpus {
   readonly beside: readonly Measure[]
 }
 
-/** Embeds a corpus, fits the probe on `train`, and judges it on the test split. */
+type ProbeOptions = SubjectOptions & {
+  readonly penalty: number
+  readonly sweep: boolean
+  readonly leakage: boolean
+}
+
+/** Mistakes on the page, and training neighbours of each. */
+const SHOWN = { mistakes: 12, neighbours: 3 }
+const SHOWN_SIDE = 96
+
+/** Fits the probe on `train` and judges it on the test split. */
 export const runProbe = (
-  options: SubjectOptions & { readonly penalty: number },
+  options: ProbeOptions,
   context: Context,
+  faces: FaceSet,
   corpus: ProbeCorpus,
 ) =>
-  writeReport(options, context, 'embedding', async subject => {
-    const parts = await collectFeatures(options, context, corpus, subject)
+  writeReport(options, context, faces, 'embedding', async ({ features, tally }) => {
     const { classes, balanced } = corpus
-    const { penalty: C, seed, workers: threads } = options
-    const evaluate = ({ train, test }: Record<Part, LabelledFeatures>) =>
-      evaluateProbe({ train, test, classes, C, balanced, seed: String(seed), threads })
-    const own = await evaluate(parts[0]!)
-    const baseline: Measure[] = []
-    for (const part of parts.slice(1)) baseline.push(toBaseline((await evaluate(part)).headline))
-    return {
-      ...own,
-      kind: 'probe',
-      title: corpus.title,
-      beside: [...own.beside, ...baseline, ...corpus.beside],
-      triplets: null,
-    }
-  })
-
-type Part = 'train' | 'test'
-
-/** Features of the two parts, by embedder. */
-async function collectFeatures(
-  { workers }: SubjectOptions,
-  { log, checkpoint }: Context,
-  corpus: ProbeCorpus,
-  { faces: artifact, embedders, tally }: Subject,
-): Promise<Record<Part, LabelledFeatures>[]> {
-  const total = artifact.manifest.tables[faces.name]?.rows ?? 0
-  const labels = { train: new Int32Array(total), test: new Int32Array(total) }
-  const counts = { train: 0, test: 0 }
-  // Untouched pages of these bounds are never made, so two whole bounds cost one.
-  const allocate = (width: number) => new Float32Array(new SharedArrayBuffer(total * width * 4))
-  const stores = embedders.map(({ width }) => ({ train: allocate(width), test: allocate(width) }))
-  const bar = log.progress('embeddings', total)
-  const wanted = async function* () {
-    for await (const face of artifact.rows(faces)) {
-      checkpoint()
-      bar.advance()
-      const reason = refusalOf(face, corpus)
-      if (reason === undefined) yield face
-      else tally.reject(reason, face.faceId)
-    }
-  }
-  const put = ({ faces: block, vectors }: EmbeddedBlock) =>
-    block.forEach(({ label, split }, i) => {
-      const part = partOf(split, corpus)!
-      const row = counts[part]++
-      labels[part][row] = label
-      embedders.forEach(({ width }, e) => {
-        stores[e]![part].set(vectors[e]!.subarray(i * width, (i + 1) * width), row * width)
+    const { penalty: C, seed, workers: threads, sweep } = options
+    const parts = await collectParts(faces, features[0]!, corpus, tally, context)
+    const leaks = options.leakage ? await leaksOf(options, context, faces, parts) : []
+    const leaked = new Uint8Array(parts.test.labels.length)
+    for (const { test } of leaks) leaked[test] = 1
+    const evaluate = ({ train, test, lost }: FaceParts, swept: boolean) =>
+      evaluateProbe({
+        ...{ train, test, lost, leaked, classes, C, balanced, threads },
+        ...{ seed: String(seed), sweep: swept },
       })
-      tally.use()
-    })
-  for await (const block of embedFaces(wanted(), embedders, workers)) {
-    put(block)
-    rejectAll(tally, block)
+    const { results, ...own } = await evaluate(parts, sweep)
+    const baseline: Measure[] = []
+    for (const other of features.slice(1)) {
+      const fresh = await collectParts(faces, other, corpus, openTally(), context)
+      baseline.push(toBaseline((await evaluate(fresh, false)).headline))
+    }
+    const mistakes = mistakesOf(parts, results, classes)
+    return {
+      report: {
+        ...own,
+        kind: 'probe',
+        title: corpus.title,
+        beside: [...own.beside, ...baseline, ...corpus.beside],
+        triplets: null,
+        leakage: options.leakage ? toRecord(parts, leaks) : null,
+        mistakes,
+      },
+      judgements: judgementsOf(parts, results, leaked),
+      pictures: await picturesOf(faces, mistakes),
+    }
+  })
+
+async function leaksOf(
+  { cache, workers }: ProbeOptions,
+  context: Context,
+  faces: FaceSet,
+  { train, test }: FaceParts,
+): Promise<Leak[]> {
+  const hashes = await storeHashes(faces, cache, workers, context)
+  const pick = ({ places }: FaceParts[Part]) => {
+    const words = new Uint32Array(places.length * 4)
+    places.forEach((place, row) => words.set(hashes.subarray(place * 4, place * 4 + 4), row * 4))
+    return words
   }
-  bar.done()
-  for (const part of ['train', 'test'] as const) requirePart(artifact.path, part, counts, corpus)
-  return embedders.map(({ width }, e) => {
-    const toPart = (part: Part): LabelledFeatures => ({
-      features: stores[e]![part].subarray(0, counts[part] * width),
-      labels: labels[part].subarray(0, counts[part]),
-      width,
-    })
-    return { train: toPart('train'), test: toPart('test') }
+  const neighbours = await nearestRows(train.features, test.features, train.width, 20)
+  return findLeaks({ train: pick(train), test: pick(test) }, neighbours, async wanted => {
+    const rowOf = {
+      train: new Map([...wanted.train].map(row => [train.ids[row]!, row])),
+      test: new Map([...wanted.test].map(row => [test.ids[row]!, row])),
+    }
+    const greys = { train: new Map<number, Float32Array>(), test: new Map<number, Float32Array>() }
+    for await (const face of faces.rows())
+      for (const part of ['train', 'test'] as const) {
+        const row = rowOf[part].get(face.faceId)
+        const grey = row === undefined ? undefined : await greyOf(face, LIKENESS_SIDE)
+        if (grey) greys[part].set(row!, grey)
+      }
+    return greys
   })
 }
 
-/** Counts the faces of a block that could not be decoded. */
-export function rejectAll(tally: Tally, { rejected }: EmbeddedBlock): void {
-  for (const { face, code } of rejected) tally.reject(code, face.faceId)
+const toRecord = ({ train, test }: FaceParts, leaks: readonly Leak[]) => ({
+  tested: test.labels.length,
+  leaked: leaks.length,
+  examples: leaks.slice(0, 20).map(leak => ({
+    test: test.ids[leak.test]!,
+    train: train.ids[leak.train]!,
+    bits: leak.bits,
+    likeness: leak.likeness,
+  })),
+})
+
+function* judgementsOf(
+  { test }: FaceParts,
+  { predicted, confidence }: RowResults,
+  leaked: Uint8Array,
+): Generator<Judgement> {
+  for (const [row, id] of test.ids.entries()) {
+    const [label, guess] = [test.labels[row]!, predicted[row]!]
+    yield {
+      ...{ id, label, predicted: guess, confidence: Math.fround(confidence[row]!) },
+      ...{ right: label === guess ? 1 : 0, leaked: leaked[row]! },
+    }
+  }
 }
 
-function partOf(split: string, { testSplits }: ProbeCorpus): Part | undefined {
-  if (split === 'train') return 'train'
-  return testSplits.includes(split) ? 'test' : undefined
+/** The wrong answers of most confidence. */
+function mistakesOf(
+  { train, test }: FaceParts,
+  { predicted, confidence, neighbours }: RowResults,
+  classes: readonly string[],
+): Mistake[] {
+  const shown = (part: FaceParts[Part], row: number): ShownFace => ({
+    ...{ id: part.ids[row]!, source: part.sources[row]!, label: classes[part.labels[row]!]! },
+  })
+  return test.ids
+    .map((_, row) => row)
+    .filter(row => predicted[row] !== test.labels[row])
+    .sort((a, b) => confidence[b]! - confidence[a]! || a - b)
+    .slice(0, SHOWN.mistakes)
+    .map(row => ({
+      ...shown(test, row),
+      predicted: classes[predicted[row]!]!,
+      confidence: confidence[row]!,
+      neighbours: Array.from({ length: Math.min(SHOWN.neighbours, neighbours.k) }, (_, i) => ({
+        ...shown(train, neighbours.rows[row * neighbours.k + i]!),
+        cosine: neighbours.cosines[row * neighbours.k + i]!,
+      })),
+    }))
 }
 
-function refusalOf({ label, split }: Face, corpus: ProbeCorpus): string | undefined {
-  if (label < 0) return 'no_label'
-  if (label >= corpus.classes.length) return 'class_left_out'
-  return partOf(split, corpus) === undefined ? 'other_split' : undefined
-}
-
-function requirePart(
-  place: string,
-  part: Part,
-  counts: Readonly<Record<Part, number>>,
-  { testSplits, classes }: ProbeCorpus,
-): void {
-  if (counts[part] > 0) return
-  const splits = part === 'train' ? 'train' : testSplits.join(' or ')
-  throw new StageError(
-    `${place}: no labelled face of split ${splits} (train ${counts.train}, test ${counts.test}), ` +
-      `wanted faces labelled 0 to ${classes.length - 1}; make it from a whole corpus: ` +
-      'npx deepfever detect --help',
-    { path: place, found: counts, wanted: splits },
+/** Small pictures of the faces on the page. */
+async function picturesOf(faces: FaceSet, mistakes: readonly Mistake[]): Promise<Pictures> {
+  const wanted = new Set(
+    mistakes.flatMap(({ id, neighbours }) => [id, ...neighbours.map(n => n.id)]),
   )
+  const pictures = new Map<string, Uint8Array>()
+  if (wanted.size === 0) return pictures
+  for await (const face of faces.rows()) {
+    if (!wanted.has(face.faceId)) continue
+    const picture = await face.picture(SHOWN_SIDE).catch(codeOf)
+    if (typeof picture !== 'string') pictures.set(face.faceId, await encodeJpeg(picture, 80))
+  }
+  return pictures
 }

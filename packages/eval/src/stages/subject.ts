@@ -1,43 +1,46 @@
 import {
+  UsageError,
   choice,
   commonOptions,
   integer,
+  optionalPath,
   path,
   text,
   type Context,
   type Values,
 } from '@deepfever/core'
-import {
-  openArtifact,
-  writeArtifact,
-  type Artifact,
-  type Ledger,
-  type Manifest,
-  type Reject,
-} from '@deepfever/formats'
+import { judgements, writeArtifact, type Judgement, type Manifest } from '@deepfever/formats'
 import { initialise, openCheckpoint } from '@deepfever/models'
-import { renderReport } from '../report-page.ts'
+import { openNetworkExtractor, type Extractor } from '../extractor.ts'
+import type { FaceSet } from '../face-set.ts'
+import { openFeatureFile, storeFeatures, type Features } from '../feature-store.ts'
+import { openOnnxExtractor } from '../model-contract.ts'
+import { renderReport, type Pictures } from '../report-page.ts'
 import { encodeReport, type Measure, type Report } from '../report.ts'
-import { openEmbedder, type Embedder } from './embed.ts'
+import { openTally, type Tally } from '../tally.ts'
 
-/** Options that every evaluation has. */
+/** Options that every evaluation has: what is judged, and where the report goes. */
 export const subjectOptions = {
   ...commonOptions,
-  checkpoint: path('checkpoint artifact of the network that is judged'),
-  faces: path('faces artifact it is judged on'),
-  out: path('where the report artifact goes'),
+  checkpoint: optionalPath('checkpoint artifact of the network that is judged'),
+  student: optionalPath('the same as --checkpoint'),
   network: choice({
     help: 'what the checkpoint holds',
     choices: ['student', 'teacher'],
     standard: 'student',
   }),
+  onnx: optionalPath('ONNX file of any extractor instead, with contract.json beside it'),
+  contract: optionalPath('contract of the ONNX file, where it lies elsewhere'),
+  output: text({ help: "the ONNX file's output that is judged", standard: '' }),
+  features: optionalPath('Parquet file instead: columns faceId (text), vector (list of float32)'),
+  out: path('where the report artifact goes'),
   baseline: choice({
     help: 'also judge the same network with fresh weights',
     choices: ['none', 'untrained'],
     standard: 'none',
   }),
   seed: integer({
-    help: 'of the bootstrap and of fresh weights',
+    help: 'of the bootstrap, of parts and of fresh weights',
     standard: 1,
     min: 0,
     max: 2 ** 31,
@@ -46,6 +49,7 @@ export const subjectOptions = {
     help: 'a line on top of the page, such as that the data was drawn',
     standard: '',
   }),
+  cache: optionalPath('where vectors are kept for the next evaluation', '.artifacts/features'),
   workers: integer({
     help: 'blocks under way at once, and threads of the fit',
     role: 'execution',
@@ -58,79 +62,115 @@ export const subjectOptions = {
 /** Parsed values of `subjectOptions`. */
 export type SubjectOptions = Values<typeof subjectOptions>
 
-/** Counts where inputs went. */
-export interface Tally {
-  use(): void
-  reject(code: string, example: string): void
-  toLedger(): Ledger
+/** What is judged, not yet opened. */
+interface Subject {
+  readonly role: string
+  readonly digest: string
+  /** vectors of a face set: of the subject, then, if asked for, of the same with fresh weights */
+  features(faceSet: FaceSet, context: Context): Promise<readonly Features[]>
 }
 
-/** An empty tally. */
-export function openTally(): Tally {
-  let outputs = 0
-  let rejected = 0
-  const rejects: Record<string, Reject> = {}
-  return {
-    use: () => void outputs++,
-    reject(code, example) {
-      const { count, example: first } = rejects[code] ?? { count: 0, example }
-      rejects[code] = { count: count + 1, example: first }
-      rejected++
-    },
-    toLedger: () => ({ inputs: outputs + rejected, outputs, rejects }),
+type Output = 'embedding' | 'fec'
+
+/** @throws UsageError unless exactly one of checkpoint, onnx and features is given */
+async function openSubject(options: SubjectOptions, output: Output): Promise<Subject> {
+  const { student, onnx, contract, features, workers } = options
+  const checkpoint = options.checkpoint || student
+  const given = [checkpoint, onnx, features].filter(place => place !== '').length
+  if (given !== 1 || (options.checkpoint !== '' && student !== ''))
+    throw new UsageError(
+      `give one of --student (or --checkpoint), --onnx and --features: ${given || 'none'} given`,
+      { found: given },
+    )
+  if (features) {
+    const file = await openFeatureFile(features)
+    return { role: 'features', digest: file.digest, features: () => Promise.resolve([file]) }
   }
+  if (onnx) {
+    const how = { contract, workers, output: options.output || (output === 'fec' ? 'fec' : '') }
+    const extractor = await openOnnxExtractor(onnx, how)
+    return { role: 'onnx', digest: extractor.digest, features: storeAll(options, [extractor]) }
+  }
+  const { network, state, digest, path: place } = await openCheckpoint(checkpoint, options.network)
+  const open = (name: string, named: string, weights: typeof state) =>
+    openNetworkExtractor(network, weights, { name, digest: named, output, workers })
+  const fresh = `${digest} with fresh weights ${options.seed}`
+  const extractors = [
+    open(place, digest, state),
+    ...(options.baseline === 'untrained'
+      ? [open('fresh weights', fresh, initialise(network, options.seed))]
+      : []),
+  ]
+  return { role: 'checkpoint', digest, features: storeAll(options, extractors) }
 }
+
+const storeAll =
+  ({ cache, workers }: SubjectOptions, extractors: readonly Extractor[]): Subject['features'] =>
+  async (faceSet, context) => {
+    const all: Features[] = []
+    try {
+      for (const extractor of extractors)
+        all.push(await storeFeatures(faceSet, extractor, cache, workers, context))
+    } finally {
+      await Promise.all(extractors.map(extractor => extractor.close()))
+    }
+    return all
+  }
 
 /** What the body of an evaluation works with. */
-export interface Subject {
-  readonly faces: Artifact
-  /** the checkpoint's network, then, if asked for, the same with fresh weights */
-  readonly embedders: readonly Embedder[]
+export interface Evaluation {
+  readonly faces: FaceSet
+  readonly features: readonly Features[]
   readonly tally: Tally
 }
 
 /** What the body of an evaluation finds; the rest of the report is filled in around it. */
-export type Findings = Pick<Report, 'kind' | 'title' | 'headline' | 'beside' | 'probe' | 'triplets'>
+export interface Findings {
+  readonly report: Pick<
+    Report,
+    'kind' | 'title' | 'headline' | 'beside' | 'probe' | 'triplets' | 'leakage' | 'mistakes'
+  >
+  readonly judgements: Iterable<Judgement>
+  readonly pictures: Pictures
+}
 
 /**
- * Opens checkpoint and faces, runs the body, and writes report.json and report.html.
+ * Opens what is judged, runs the body, and writes report.json, report.html and the judgements.
  *
  * @param output the network output that is judged
  */
 export async function writeReport(
   options: SubjectOptions,
-  { log, work }: Context,
-  output: 'embedding' | 'fec',
-  body: (subject: Subject) => Promise<Findings>,
+  context: Context,
+  faces: FaceSet,
+  output: Output,
+  body: (evaluation: Evaluation) => Promise<Findings>,
 ): Promise<Manifest> {
-  const faces = await openArtifact(options.faces, 'faces')
-  const checkpoint = await openCheckpoint(options.checkpoint, options.network)
-  const { network, state } = checkpoint
+  const { log, work } = context
+  const subject = await openSubject(options, output)
   const inputs = [
-    { role: 'checkpoint', digest: checkpoint.digest },
+    { role: subject.role, digest: subject.digest },
     { role: 'faces', digest: faces.digest },
   ]
   const { out, force } = options
   return writeArtifact({ ...work, kind: 'report', inputs, out, force }, log, async write => {
-    const states = [state]
-    if (options.baseline === 'untrained') states.push(initialise(network, options.seed))
-    const embedders = states.map(of => openEmbedder(network, of, output, options.workers))
     const tally = openTally()
-    const findings = await body({ faces, embedders, tally }).finally(() =>
-      Promise.all(embedders.map(embedder => embedder.close())),
-    )
+    const features = await subject.features(faces, context)
+    const findings = await body({ faces, features, tally })
     const ledger = tally.toLedger()
     const { banner, ...configuration } = work.identity
     const report: Report = {
-      report: 1,
-      ...findings,
+      report: 2,
+      ...findings.report,
+      extractor: features[0]!.name,
       banner: banner === '' ? null : String(banner),
       ledger,
       configuration: { stage: work.stage, behaviour: work.behaviour, ...configuration },
       digests: Object.fromEntries(inputs.map(({ role, digest }) => [role, digest])),
     }
+    for (const row of findings.judgements) await write.append(judgements, row)
     await write.file('report.json', encodeReport(report))
-    await write.file('report.html', renderReport(report))
+    await write.file('report.html', renderReport(report, findings.pictures))
     write.describe({ title: report.title, headline: report.headline })
     write.accept(ledger.outputs)
     for (const [code, { count, example }] of Object.entries(ledger.rejects))

@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { FormatError, messageOf } from '@deepfever/core'
+import { sha256 } from '@deepfever/formats'
+import { BLOCK, openModelExtractor, type Extractor } from './extractor.ts'
+
+/** How pixels go into a model and where its vector comes out. */
+export interface ModelForm {
+  /** name of the graph's input */
+  readonly input: string
+  readonly size: number
+  readonly batch: number
+  readonly type: 'uint8' | 'float32'
+  readonly layout: 'nchw' | 'nhwc'
+  readonly channelOrder: 'RGB' | 'BGR'
+  /** per channel in the model's order, in units of 0..255; undefined where the model does it */
+  readonly scale: { readonly mean: readonly number[]; readonly std: readonly number[] } | undefined
+  /** name of the graph's output */
+  readonly output: string
+}
+
+const EXAMPLE =
+  '{"input": {"name": "input", "type": "float32", "layout": "nchw", "size": [224, 224], ' +
+  '"channelOrder": "RGB", "normalisation": {"mean": [123.675, 116.28, 103.53], ' +
+  '"std": [58.395, 57.12, 57.375], "applied": "outside"}}, "outputs": {"embedding": {}}}'
+
+type Json = Readonly<Record<string, unknown>>
+const isJson = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/**
+ * Reads what `contract.json` says of a model. `normalisation.applied` is `inside` (as in this
+ * project's exports) unless it says `outside`; mean and std are in units of 0..255.
+ *
+ * @param output the output to take; empty: `embedding`, or the only one
+ * @throws FormatError naming the field, what was found and what was wanted
+ */
+export function parseContract(json: string, place: string, output: string): ModelForm {
+  const fail = (field: string, found: unknown, wanted: string, cause?: unknown): FormatError =>
+    new FormatError(
+      `${place}: ${field} is ${JSON.stringify(found) ?? 'missing'}, wanted ${wanted}; for example: ${EXAMPLE}`,
+      { place, field, found, wanted },
+      cause,
+    )
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch (thrown) {
+    throw fail('the file', messageOf(thrown), 'JSON', thrown)
+  }
+  const { input, outputs } = isJson(value) ? value : {}
+  if (!isJson(input)) throw fail('input', input, 'an object')
+  const oneOf = <const T extends string>(field: string, choices: readonly T[]): T => {
+    const found = choices.find(choice => choice === input[field])
+    if (found === undefined) throw fail(`input.${field}`, input[field], choices.join(' or '))
+    return found
+  }
+  const { name, size, normalisation, batch = BLOCK } = input
+  const [height, width] = Array.isArray(size) ? (size as unknown[]) : []
+  if (typeof name !== 'string') throw fail('input.name', name, "the name of the graph's input")
+  if (!(Number.isInteger(height) && height === width && Number(height) > 0))
+    throw fail('input.size', size, '[height, width], both the same')
+  if (!(Number.isInteger(batch) && Number(batch) > 0))
+    throw fail('input.batch', batch, 'a whole number above 0')
+  const names = isJson(outputs) ? Object.keys(outputs) : []
+  const chosen = output || (names.length === 1 ? names[0]! : 'embedding')
+  if (!names.includes(chosen)) throw fail('outputs', names, `one named ${chosen}`)
+  const type = oneOf('type', ['uint8', 'float32'])
+  const scale = scaleOf(normalisation, found =>
+    fail('input.normalisation', found, 'mean and std of three numbers, std above 0'),
+  )
+  if (scale && type === 'uint8') throw fail('input.type', type, 'float32 where it is normalised')
+  return {
+    ...{ input: name, size: Number(height), batch: Number(batch), type, output: chosen, scale },
+    layout: oneOf('layout', ['nchw', 'nhwc']),
+    channelOrder: oneOf('channelOrder', ['RGB', 'BGR']),
+  }
+}
+
+function scaleOf(normalisation: unknown, fail: (found: unknown) => FormatError) {
+  if (!isJson(normalisation) || normalisation['applied'] !== 'outside') return undefined
+  const { mean, std } = normalisation
+  const isThree = (value: unknown): value is number[] =>
+    Array.isArray(value) && value.length === 3 && value.every(Number.isFinite)
+  if (!isThree(mean) || !isThree(std) || std.some(value => value <= 0)) throw fail(normalisation)
+  return { mean, std }
+}
+
+/** Opens a foreign ONNX file by the contract beside it. */
+export async function openOnnxExtractor(
+  onnx: string,
+  {
+    contract,
+    output,
+    workers,
+  }: {
+    readonly contract: string
+    readonly output: string
+    readonly workers: number
+  },
+): Promise<Extractor> {
+  const place = contract || join(dirname(onnx), 'contract.json')
+  const read = (file: string, what: string) =>
+    readFile(file).catch((thrown: unknown) => {
+      throw new FormatError(`${file}: not readable, wanted ${what}`, { path: file }, thrown)
+    })
+  const json = await read(place, 'the contract of the model (size, channels, scale, output)')
+  const bytes = await read(onnx, 'an ONNX model')
+  const form = parseContract(json.toString(), place, output)
+  const digest = sha256(`${sha256(bytes)} ${JSON.stringify(form)}`)
+  return openModelExtractor(bytes, { ...form, name: onnx, digest, workers })
+}
