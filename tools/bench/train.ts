@@ -1,6 +1,6 @@
 // A whole training step against PyTorch eager, two threads each, 140 px, all losses, no dropout:
 // npm run bench -- train --network=student|teacher --batch=8|32|140
-//   [--layout=both|contiguous|channels_last] [--engine=compiled|eager]
+//   [--layout=both|contiguous|channels_last|none] [--engine=compiled|eager] [--recompute=true]
 // With both layouts a round's measure of the peer is that of the faster one.
 import { fileURLToPath } from 'node:url'
 
@@ -28,6 +28,7 @@ const peakMiB = () => Math.round(process.resourceUsage().maxRSS / 1024)
 /** Opens both sides on the same images and weights. */
 export async function openBench(words: BenchWords, peers: string): Promise<Bench> {
   const { network: kind = 'student', batch = '8', layout = 'both', engine = 'compiled' } = words
+  const recompute = words.recompute === 'true'
   const student = kind === 'student'
   const rows = Number(batch)
   const quarter = Math.floor(rows / 4)
@@ -36,6 +37,7 @@ export async function openBench(words: BenchWords, peers: string): Promise<Bench
   const trainer = openTrainer({
     backend: await openBackend({ prefer: 'native' }),
     engine: engine as NonNullable<TrainerOptions['engine']>,
+    recompute,
     network,
     losses: [
       tripletLoss({ head: 'fec', weight: 1 }),
@@ -70,20 +72,22 @@ export async function openBench(words: BenchWords, peers: string): Promise<Bench
     },
   }
   await ours.run()
+  const name = `train ${kind} ${batch}${recompute ? ' recompute' : ''}`
+  if (layout === 'none') return { name, unit: 'images/s', ours, peer: undefined }
   const layouts = layout === 'both' ? ['contiguous', 'channels_last'] : [layout]
   const python = await openPython(peers, 'torch', ['torch==2.13.0', 'numpy==2.4.6'])
   const script = fileURLToPath(new URL('peers/training.py', import.meta.url))
   const sides: Peer[] = []
-  for (const name of layouts) {
-    const given = [script, kind, batch, `${triplets}`, `${labelled}`, `${THREADS}`, name]
-    const side = openPeer(`pytorch 2.13.0 ${name}`, python, given)
+  for (const format of layouts) {
+    const given = [script, kind, batch, `${triplets}`, `${labelled}`, `${THREADS}`, format]
+    const side = openPeer(`pytorch 2.13.0 ${format}`, python, given)
     const wanted = Number(await side.hello())
     if (!(Math.abs(total - wanted) <= 1e-3 * Math.abs(wanted)))
       throw new Error(`first loss: found ${total}, wanted PyTorch's ${wanted}`)
     await side.run()
     sides.push(side)
   }
-  return { name: `train ${kind} ${batch}`, unit: 'images/s', ours, peer: fastest(sides) }
+  return { name, unit: 'images/s', ours, peer: fastest(sides) }
 }
 
 /** Several peers in turn; a round's measure is the fastest's. */

@@ -21,26 +21,45 @@ export const DENSENET201: DenseNet = {
   bottleneck: 4,
 }
 
-/** One layer: its input with `growth` new channels behind. */
-export function denseLayer<T>(
+/** One layer: the `growth` channels that it adds to all those before it, `pieces`. */
+function denseLayer<T>(
   ops: Ops<T>,
   name: string,
-  x: T,
+  pieces: readonly T[],
   { growth, bottleneck }: Pick<DenseNet, 'growth' | 'bottleneck'>,
 ): T {
-  const normRelu = (norm: string, y: T) =>
-    ops.relu(ops.batchNorm(`${name}.${norm}`, y, { eps: NORM_EPS }))
-  const narrow = ops.conv2d(`${name}.conv1`, normRelu('norm1', x), {
-    out: bottleneck * growth,
-    kernel: 1,
-  })
-  const added = ops.conv2d(`${name}.conv2`, normRelu('norm2', narrow), {
+  const normRelu = (norm: string, y: T) => ops.relu(ops.batchNorm(norm, y, { eps: NORM_EPS }))
+  const names = { norm: `${name}.norm1`, conv: `${name}.conv1` }
+  const out = bottleneck * growth
+  const narrow =
+    ops.denseInput?.(names, pieces, { out, eps: NORM_EPS }) ??
+    ops.conv2d(names.conv, normRelu(names.norm, joined(ops, pieces)), { out, kernel: 1 })
+  return ops.conv2d(`${name}.conv2`, normRelu(`${name}.norm2`, narrow), {
     out: growth,
     kernel: 3,
     padding: 1,
   })
-  return ops.concat([x, added])
 }
+
+/** A block of layers, each fed with all before it: `x` and what they add, joined. */
+export function denseBlock<T>(
+  ops: Ops<T>,
+  nameOf: (layer: number) => string,
+  x: T,
+  layers: number,
+  sizes: Pick<DenseNet, 'growth' | 'bottleneck'>,
+): T {
+  let pieces: readonly T[] = [x]
+  for (let layer = 1; layer <= layers; layer++) {
+    const all = [...pieces, denseLayer(ops, nameOf(layer), pieces, sizes)]
+    // One growing value is cheaper, unless it is not to be kept.
+    pieces = ops.denseInput ? all : [ops.concat(all)]
+  }
+  return joined(ops, pieces)
+}
+
+const joined = <T>(ops: Ops<T>, pieces: readonly T[]): T =>
+  pieces.length > 1 ? ops.concat(pieces) : pieces[0]!
 
 /**
  * A DenseNet's `features` under torchvision's names, and the ReLU that torchvision applies after
@@ -56,9 +75,8 @@ export function denseNet<T>(ops: Ops<T>, name: string, image: T, config: DenseNe
   x = ops.tap(at('pool0'), x)
   config.blocks.forEach((layers, index) => {
     const block = `denseblock${index + 1}`
-    for (let layer = 1; layer <= layers; layer++)
-      x = denseLayer(ops, at(`${block}.denselayer${layer}`), x, config)
-    x = ops.tap(at(block), x)
+    const layerAt = (layer: number) => at(`${block}.denselayer${layer}`)
+    x = ops.tap(at(block), denseBlock(ops, layerAt, x, layers, config))
     if (index === config.blocks.length - 1) return
     const transition = `transition${index + 1}`
     const half = Math.floor(ops.shape(x)[0]! / 2)

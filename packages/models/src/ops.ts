@@ -72,6 +72,15 @@ export interface Ops<T> {
   softmax(x: T): T
   /** [channels, h, w] to a vector in the order of torch's permute(0, 3, 2, 1): w, h, channels */
   flatten(x: T): T
+  /**
+   * `values` joined along channels, batch norm, ReLU and a 1x1 convolution as one operation. Only an
+   * interpreter that then keeps less for the backward pass has it; `denseBlock` composes it elsewhere.
+   */
+  denseInput?(
+    names: { readonly norm: string; readonly conv: string },
+    values: readonly T[],
+    options: { readonly out: number; readonly eps: number },
+  ): T
   /** nothing in evaluation; in training the caller's mask, values 0 or 1 / (1 - rate) */
   dropout(x: T, options: { readonly rate: number }): T
   /** gives `x` back; the value can be looked at under `name` when the interpreter is asked to */

@@ -1,5 +1,5 @@
 import { convNormRelu } from './conv-norm.ts'
-import { denseLayer } from './dense-net.ts'
+import { denseBlock } from './dense-net.ts'
 import { buildHeads, headNames } from './heads.ts'
 import type { Heads } from './heads.ts'
 import { FACENET_NORMALISATION, TEACHER_TRUNK, inceptionResnetV1 } from './inception-resnet-v1.ts'
@@ -49,8 +49,7 @@ export function teacherNetwork(teacher: Teacher = TEACHER): Network {
       let x = inceptionResnetV1(ops, 'trunk', image, trunk)
       x = convNormRelu(ops, 'neck.reduce', x, { out: neck.reduce, kernel: 1 })
       x = ops.tap('neck.reduce', x)
-      for (let layer = 1; layer <= neck.layers; layer++)
-        x = denseLayer(ops, `neck.dense.layer${layer}`, x, neck)
+      x = denseBlock(ops, layer => `neck.dense.layer${layer}`, x, neck.layers, neck)
       x = ops.tap('neck.dense', x)
       x = convNormRelu(ops, 'neck.project', x, { out: embedding, kernel: 1 })
       return buildHeads(ops, ops.globalAveragePool(x), heads, dropout)

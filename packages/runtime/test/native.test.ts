@@ -116,7 +116,9 @@ t.test('fused operations agree with the plain ones', { skip }, async t => {
   const drawn = (name: string, shape: number[]): tf.Tensor =>
     tf.tensor(Float32Array.from(uniforms(name, tf.util.sizeFromShape(shape))), shape)
   const [x, weight, bias] = [drawn('x', [3, 5, 4, 6]), drawn('w', [6]), drawn('b', [6])]
-  const filter = drawn('filter', [1, 1, 6, 8])
+  const filter = drawn('filter', [1, 1, 8, 8])
+  const [x2, w8, b8] = [drawn('x2', [3, 5, 4, 2]), drawn('w8', [8]), drawn('b8', [8])]
+  const narrow = drawn('narrow', [1, 1, 6, 8])
 
   const plainNorm = (...inputs: tf.Tensor[]) => {
     const [y, w, b] = inputs as [tf.Tensor, tf.Tensor, tf.Tensor]
@@ -137,8 +139,25 @@ t.test('fused operations agree with the plain ones', { skip }, async t => {
       plainNorm,
     ],
     [
+      'denseInput',
+      [x, x2, w8, b8, filter],
+      (y, z, w, b, f) =>
+        fused.denseInput(
+          [y as tf.Tensor4D, z as tf.Tensor4D],
+          { weight: w as tf.Tensor1D, bias: b as tf.Tensor1D, eps: 1e-3 },
+          f as tf.Tensor4D,
+        ).y,
+      (y, z, w, b, f) =>
+        tf.conv2d(
+          tf.relu(plainNorm(tf.concat([y!, z!], 3), w!, b!)) as tf.Tensor4D,
+          f as tf.Tensor4D,
+          1,
+          'valid',
+        ),
+    ],
+    [
       'pointwise',
-      [x, filter],
+      [x, narrow],
       (y, w) => fused.pointwise(y as tf.Tensor4D, w as tf.Tensor4D),
       (y, w) => tf.conv2d(y as tf.Tensor4D, w as tf.Tensor4D, 1, 'valid'),
     ],

@@ -34,6 +34,8 @@ export interface TrainerOptions extends Omit<StepProgram, 'kernels'> {
    * anywhere. By itself: compiled on native, eager on portable.
    */
   readonly engine?: 'eager' | 'compiled'
+  /** a compiled step computes the inputs of dense layers twice instead of keeping them */
+  readonly recompute?: boolean
   readonly weights: StateDict
   /** momentum of an interrupted run; zero when absent */
   readonly velocity?: StateDict
@@ -47,7 +49,11 @@ export interface TrainerOptions extends Omit<StepProgram, 'kernels'> {
  * @throws ShapeError when a weight or a momentum is missing or has another shape
  */
 export function openTrainer(options: TrainerOptions): Trainer {
-  const { backend, engine = backend.name === 'native' ? 'compiled' : 'eager' } = options
+  const { backend, recompute = false } = options
+  const { engine = backend.name === 'native' ? 'compiled' : 'eager' } = options
   const open = engine === 'compiled' ? openCompiledTrainer : openEagerTrainer
-  return open({ ...options, kernels: kernelsOf(backend) })
+  return open({
+    ...options,
+    kernels: kernelsOf(backend, { recompute: recompute && engine === 'compiled' }),
+  })
 }

@@ -190,6 +190,17 @@ function testEngine(t: Test, backend: Backend, engine: 'eager' | 'compiled') {
     t.equal(tf.memory().numTensors, before)
   })
 
+  if (engine === 'compiled')
+    t.test('recomputation changes no more than rounding', async t => {
+      const [kept, again] = [await train({}, 3), await train({ recompute: true }, 3)]
+      kept.totals.forEach((total, i) =>
+        t.ok(
+          Math.abs(again.totals[i]! / total - 1) < 1e-4,
+          `step ${i + 1}: ${again.totals[i]}, ${total}`,
+        ),
+      )
+    })
+
   t.test('a head that no loss reads stays as it was', async t => {
     const { weights } = await train({ losses: losses.slice(0, 2) }, 2)
     t.strictSame(weights.get('heads.distill.weight'), options.weights.get('heads.distill.weight'))

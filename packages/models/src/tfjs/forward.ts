@@ -5,7 +5,7 @@ import { maxPoolShape, pairOf, sidesOf } from '../geometry.ts'
 import type { Network } from '../network.ts'
 import type { Normalisation, Ops, Pair, Shape } from '../ops.ts'
 import { padSides, portableKernels } from './kernels.ts'
-import type { TfjsKernels } from './kernels.ts'
+import type { BatchNormResult, TfjsKernels } from './kernels.ts'
 import type { TfjsParameters } from './parameters.ts'
 
 /** torch's default: the weight of the newest batch in the running statistics. */
@@ -126,7 +126,24 @@ function tfjsOps(place: string, parameters: TfjsParameters, options: RuleOptions
     statistics.set(name, tf.add(tf.mul(before, 1 - NORM_MOMENTUM), tf.mul(batch, NORM_MOMENTUM)))
   }
 
+  const updated = (name: string, { y, mean, variance }: BatchNormResult): tf.Tensor => {
+    update(`${name}.running_mean`, mean)
+    update(`${name}.running_var`, variance)
+    return y
+  }
+  const { denseInput } = kernels
+
   return {
+    ...(training &&
+      denseInput && {
+        denseInput({ norm, conv }, values, { eps }) {
+          const weight = parameter<tf.Tensor1D>(`${norm}.weight`)
+          const bias = parameter<tf.Tensor1D>(`${norm}.bias`)
+          const filter = parameter<tf.Tensor4D>(`${conv}.weight`)
+          const joined = values as readonly tf.Tensor4D[]
+          return updated(norm, denseInput(joined, { weight, bias, eps }, filter))
+        },
+      }),
     shape: shapeOf,
     normalise: (x, by) => normalisePixels(x as tf.Tensor4D, by),
     conv2d(name, x, conv) {
@@ -143,10 +160,7 @@ function tfjsOps(place: string, parameters: TfjsParameters, options: RuleOptions
         const shift = tf.sub(bias, tf.mul(parameter(`${name}.running_mean`), gain))
         return tf.add(tf.mul(x, gain), shift)
       }
-      const { y, mean, variance } = kernels.batchNorm(x as tf.Tensor4D, weight, bias, eps)
-      update(`${name}.running_mean`, mean)
-      update(`${name}.running_var`, variance)
-      return y
+      return updated(name, kernels.batchNorm(x as tf.Tensor4D, weight, bias, eps))
     },
     relu: x => kernels.relu(x),
     relu6: x => tf.relu6(x),

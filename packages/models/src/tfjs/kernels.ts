@@ -18,6 +18,15 @@ export interface TfjsKernels {
   /** training-mode batch normalisation, differentiable in x, weight and bias [c] */
   batchNorm(x: tf.Tensor4D, weight: tf.Tensor1D, bias: tf.Tensor1D, eps: number): BatchNormResult
   relu(x: tf.Tensor): tf.Tensor
+  /**
+   * `values` joined along channels, batch norm, ReLU and a 1x1 convolution, weight [1, 1, in, out];
+   * what is inside is computed again in the backward pass instead of being kept
+   */
+  denseInput?(
+    values: readonly tf.Tensor4D[],
+    norm: { readonly weight: tf.Tensor1D; readonly bias: tf.Tensor1D; readonly eps: number },
+    weight: tf.Tensor4D,
+  ): BatchNormResult
 }
 
 /** Kernels for any backend. */

@@ -24,7 +24,10 @@ const ARRAYS: Readonly<Record<number, { from(values: ArrayLike<number>): TensorV
   [DTYPES.bool]: Uint8Array,
 }
 
-interface Value extends Known, Port {}
+interface Value extends Known, Port {
+  /** the gate that it was computed behind */
+  readonly gate?: string | undefined
+}
 
 /** The element type of a tensor, as the graph counts. */
 export const dtypeOf = (tensor: tf.Tensor): number => DTYPES[tensor.dtype as Dtype]
@@ -75,11 +78,16 @@ export function trace<T>(kernels: NativeKernels, graph: Graph, f: (trace: Trace)
   }
 }
 
-interface Recorder extends Trace, Pick<Binding, 'createTensor' | 'executeOp' | 'tensorDataSync'> {}
+interface Recorder extends Trace, Pick<Binding, 'createTensor' | 'executeOp' | 'tensorDataSync'> {
+  after<T>(id: number, f: () => T): T
+}
 
 function createRecorder(kernels: NativeKernels, graph: Graph): Recorder {
   const values = new Map<number, Value>()
   const encode = encoderOf(kernels.binding)
+  // Nodes that must run before what is being added: recomputation would otherwise start with, or be
+  // merged with, the forward pass.
+  const gates: string[] = []
   // Abstract ids are negative: TensorFlow.js never asks the addon to delete those.
   let next = -2
   const add = (value: Value): number => {
@@ -139,15 +147,25 @@ function createRecorder(kernels: NativeKernels, graph: Graph): Recorder {
         )
       const settings = Object.fromEntries(attributes.map(({ name, value }) => [name, value]))
       const outputs = rule(inputs, settings)
+      const gate = gates.at(-1)
+      const isBehind = gate === undefined || inputs.some(value => value.gate === gate)
       const node = graph.node(
         op,
-        inputs.map(({ ref }) => ref),
+        [...inputs.map(({ ref }) => ref), ...(isBehind ? [] : [`^${gate}`])],
         Object.fromEntries(attributes.map(item => [item.name, encode(item)])),
       )
       return outputs.slice(0, count).map(({ shape, dtype }, i) => {
-        const id = add({ ref: i === 0 ? node : `${node}:${i}`, dtype, shape })
+        const id = add({ ref: i === 0 ? node : `${node}:${i}`, dtype, shape, gate })
         return { id, shape: [...shape], dtype }
       })
+    },
+    after(id, f) {
+      gates.push(values.get(id)!.ref.replace(/:\d+$/, ''))
+      try {
+        return f()
+      } finally {
+        gates.pop()
+      }
     },
     tensorDataSync() {
       throw new UsageError(
@@ -179,6 +197,6 @@ function withRecorder(binding: Binding, recorder: Recorder): Binding {
     const value: unknown = binding[key]
     all[key] = typeof value === 'function' ? value.bind(binding) : value
   }
-  const { createTensor, executeOp, tensorDataSync } = recorder
-  return { ...(all as unknown as Binding), createTensor, executeOp, tensorDataSync }
+  const { createTensor, executeOp, tensorDataSync, after } = recorder
+  return { ...(all as unknown as Binding), createTensor, executeOp, tensorDataSync, after }
 }

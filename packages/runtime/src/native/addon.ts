@@ -39,6 +39,8 @@ export interface Binding {
     inputNames: string,
     outputNames: string,
   ): TensorMetadata[]
+  /** only while a step is traced: what `f` adds runs after the tensor `id` is there */
+  after?<T>(id: number, f: () => T): T
   getNumOfTensors(): number
   isUsingGpuDevice(): boolean
   readonly TF_FLOAT: number

@@ -1,16 +1,27 @@
 import { tf } from '../tensorflow.ts'
 import type { Attribute, NativeKernels } from './addon.ts'
 
+interface BatchNormed {
+  readonly y: tf.Tensor4D
+  readonly mean: tf.Tensor1D
+  readonly variance: tf.Tensor1D
+}
+
 /** Operations of the native library that TensorFlow.js does not use by itself, with gradients. */
 export interface FusedKernels {
   relu<T extends tf.Tensor>(x: T): T
   /** training-mode batch normalisation; mean and unbiased variance carry no gradient */
-  batchNorm(
-    x: tf.Tensor4D,
-    weight: tf.Tensor1D,
-    bias: tf.Tensor1D,
-    eps: number,
-  ): { readonly y: tf.Tensor4D; readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D }
+  batchNorm(x: tf.Tensor4D, weight: tf.Tensor1D, bias: tf.Tensor1D, eps: number): BatchNormed
+  /**
+   * `values` joined along channels, batch norm, ReLU and a 1x1 convolution. While a step is traced,
+   * only `values` are kept for the backward pass: the rest is computed again there, with the
+   * statistics of the forward pass.
+   */
+  denseInput(
+    values: readonly tf.Tensor4D[],
+    norm: { readonly weight: tf.Tensor1D; readonly bias: tf.Tensor1D; readonly eps: number },
+    weight: tf.Tensor4D,
+  ): BatchNormed
   /** a 1x1 convolution of stride 1 as a matrix product, x [n, h, w, in], weight [1, 1, in, out] */
   pointwise(x: tf.Tensor4D, weight: tf.Tensor4D): tf.Tensor4D
 }
@@ -26,10 +37,26 @@ export function openFused(kernels: NativeKernels): FusedKernels {
     kernels.executeMultipleOutputs(op, attributes, inputs, 1)[0]!
   const product = (a: tf.Tensor, b: tf.Tensor, transposeA: boolean, transposeB: boolean) =>
     one('MatMul', [T, bool('transpose_a', transposeA), bool('transpose_b', transposeB)], [a, b])
-  const norm = (eps: number): Attribute[] => [
-    ...[T, type('U'), float('epsilon', eps), bool('is_training', true)],
+  const norm = (eps: number, training = true): Attribute[] => [
+    ...[T, type('U'), float('epsilon', eps), bool('is_training', training)],
     { name: 'data_format', type: TF_ATTR_STRING, value: 'NHWC' },
   ]
+  const factor = float('exponential_avg_factor', 1)
+  /** y, mean, unbiased variance, and what the gradient wants besides */
+  const normalised = (
+    [x, weight, bias]: readonly [tf.Tensor, tf.Tensor, tf.Tensor],
+    eps: number,
+  ): tf.Tensor[] => {
+    const empty = tf.tensor1d([])
+    const inputs = [x, weight, bias, empty, empty]
+    return kernels.executeMultipleOutputs('FusedBatchNormV3', [...norm(eps), factor], inputs, 6)
+  }
+  const normGradients = (eps: number, inputs: readonly tf.Tensor[]): tf.Tensor[] =>
+    kernels.executeMultipleOutputs('FusedBatchNormGradV3', norm(eps), inputs, 5).slice(0, 3)
+  const after = <R>(tensor: tf.Tensor, f: () => R): R => {
+    const gate = kernels.binding.after
+    return gate ? gate(kernels.tensorMap.get(tensor.dataId).id, f) : f()
+  }
 
   return {
     relu: x =>
@@ -42,30 +69,56 @@ export function openFused(kernels: NativeKernels): FusedKernels {
         }
       }) as typeof x,
     batchNorm(x, weight, bias, eps) {
-      const empty = tf.tensor1d([])
       // Outside `gradient`, which would dispose the statistics; the tape does not see the operation.
-      const [value, mean, variance, ...reserved] = kernels.executeMultipleOutputs(
-        'FusedBatchNormV3',
-        [...norm(eps), float('exponential_avg_factor', 1)],
-        [x, weight, bias, empty, empty],
-        6,
-      )
+      const [value, mean, variance, ...reserved] = normalised([x, weight, bias], eps)
       const y = gradient([x, weight, bias], ([input, w], save) => {
         save([input!, w!, ...reserved])
         return {
           value: value!,
-          gradFunc: (dy: tf.Tensor, [kept, scale, ...rest]: tf.Tensor[]) =>
-            kernels
-              .executeMultipleOutputs(
-                'FusedBatchNormGradV3',
-                norm(eps),
-                [dy, kept!, scale!, ...rest],
-                5,
-              )
-              .slice(0, 3),
+          gradFunc: (dy: tf.Tensor, kept: tf.Tensor[]) => normGradients(eps, [dy, ...kept]),
         }
       })
       return { y: y as tf.Tensor4D, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
+    },
+    denseInput(values, { weight, bias, eps }, filter) {
+      const [, , inputs, outputs] = filter.shape
+      const matrix = (w: tf.Tensor) => tf.reshape(w, [inputs, outputs])
+      const rowsOf = (x: tf.Tensor) => tf.reshape(x, [-1, inputs])
+      const join = (parts: readonly tf.Tensor[]) =>
+        parts.length > 1 ? tf.concat([...parts], 3) : parts[0]!
+      const x = join(values)
+      const [y, mean, variance, ...reserved] = normalised([x, weight, bias], eps)
+      const count = x.size / inputs
+      const biased = tf.mul(variance!, (count - 1) / count)
+      const narrow = product(rowsOf(one('Relu', [T], [y!])), matrix(filter), false, false)
+      const value = tf.reshape(narrow, [...x.shape.slice(0, 3), outputs])
+      const z = gradient([...values, weight, bias, filter], (given, save) => {
+        save([...given, mean!, biased, ...reserved])
+        const gradFunc = (dz: tf.Tensor, saved: tf.Tensor[]) =>
+          after(dz, () => {
+            const parts = saved.slice(0, values.length)
+            const [w, b, f, m, v, ...rest] = saved.slice(values.length) as tf.Tensor[]
+            const again = join(parts)
+            const attributes = [...norm(eps, false), factor]
+            const unit = kernels.executeMultipleOutputs(
+              'FusedBatchNormV3',
+              attributes,
+              [again, w!, b!, m!, v!],
+              6,
+            )
+            const active = one('Relu', [T], [unit[0]!])
+            const d = tf.reshape(dz, [-1, outputs])
+            const toActive = tf.reshape(product(d, matrix(f!), false, true), active.shape)
+            const toNorm = one('ReluGrad', [T], [toActive, active])
+            const [dx, dw, db] = normGradients(eps, [toNorm, again, w!, ...rest])
+            const toFilter = tf.reshape(product(rowsOf(active), d, true, false), filter.shape)
+            const sizes = values.map(part => part.shape[3])
+            const toParts = values.length > 1 ? tf.split(dx!, sizes, 3) : [dx!]
+            return [...toParts, dw!, db!, toFilter]
+          })
+        return { value, gradFunc }
+      })
+      return { y: z as tf.Tensor4D, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
     },
     pointwise: (x, weight) =>
       gradient([x, weight], ([input, w], save) => {
