@@ -23,7 +23,7 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
     'formats',
     { rooms: ['core'], thirdParty: ['apache-arrow', 'csv-parse', 'hyparquet', 'parquetjs'] },
   ],
-  ['media', { rooms: ['core'], thirdParty: ['sharp', '@ffmpeg-binary/'] }],
+  ['media', { rooms: ['core'], thirdParty: ['sharp', '@ffmpeg-binary/', '@cornerstonejs/'] }],
   [
     'runtime',
     {

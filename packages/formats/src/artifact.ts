@@ -13,6 +13,13 @@ import {
 import { decodeShard } from './shard.ts'
 import type { Columns, RowOf, Table } from './table.ts'
 
+/** Where bytes lie in a file. */
+export interface BytesPlace {
+  readonly path: string
+  readonly offset: number
+  readonly sizeBytes: number
+}
+
 /** A finished artifact, open for reading. Every byte handed out was checked against its digest. */
 export interface Artifact {
   readonly path: string
@@ -23,6 +30,11 @@ export interface Artifact {
   rows<C extends Columns>(table: Table<C>): AsyncGenerator<RowOf<Table<C>>>
   /** Rows of one shard. */
   shard<C extends Columns>(table: Table<C>, index: number): AsyncGenerator<RowOf<Table<C>>>
+  /** Rows of all shards with the place of `column`'s bytes, for reading them again later. */
+  placed<C extends Columns>(
+    table: Table<C>,
+    column: keyof C & string,
+  ): AsyncGenerator<{ readonly row: RowOf<Table<C>>; readonly place: BytesPlace }>
   /** Bytes of a named file. */
   file(name: string): Promise<Uint8Array>
 }
@@ -109,6 +121,9 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
     )
   }
   async function* shard<C extends Columns>(table: Table<C>, index: number) {
+    for await (const { row } of readShard(table, index)) yield row
+  }
+  async function* readShard<C extends Columns>(table: Table<C>, index: number) {
     const entry = tableOf(table).shards[index]
     if (!entry)
       throw new RangeError(
@@ -119,7 +134,7 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
     let rows = 0
     for await (const row of decodeShard(table, file, place)) {
       rows++
-      yield row
+      yield { row, file, place }
     }
     if (rows !== entry.rows)
       throw new FormatError(
@@ -134,6 +149,16 @@ export async function openArtifact(path: string, kind: string): Promise<Artifact
     shard,
     async *rows(table) {
       for (const index of tableOf(table).shards.keys()) yield* shard(table, index)
+    },
+    async *placed(table, column) {
+      for (const index of tableOf(table).shards.keys())
+        for await (const { row, file, place } of readShard(table, index)) {
+          const bytes = row[column] as unknown as Uint8Array
+          if (bytes.buffer !== file.buffer)
+            throw new TypeError(`${place}: ${column} is no view into its file`)
+          const offset = bytes.byteOffset - file.byteOffset
+          yield { row, place: { path: place, offset, sizeBytes: bytes.byteLength } }
+        }
     },
     async file(name) {
       const entry = manifest.files.find(file => file.name === name)

@@ -9,6 +9,7 @@ export {
   openEarlier,
   readManifest,
   type Artifact,
+  type BytesPlace,
 } from './artifact.ts'
 export { openForgotten, type Forgotten } from './forgotten.ts'
 export { openGroups, type Groups } from './groups.ts'

@@ -1,3 +1,4 @@
+export * from './crop-decoder.ts'
 export * from './pictures.ts'
 export * from './media-errors.ts'
 export * from './picture-kinds.ts'

@@ -1,9 +1,8 @@
-import { openRandom, UsageError } from '@deepfever/core'
-import type { Picture } from '@deepfever/media'
-import { toNetwork, type Normalisation } from '@deepfever/models'
+import { mapOrdered, openRandom } from '@deepfever/core'
+import { toNetwork } from '@deepfever/models'
 import { dropoutMask } from '@deepfever/models/tfjs'
-import type { Crop, CropTriplet, TargetOf } from './crops.ts'
-import { openDecoder } from './decoded-crops.ts'
+import { openPool } from '@deepfever/runtime/onnx'
+import type { LoadJob, Loaded } from './crop-loading.ts'
 import type { Experiment } from './experiment.ts'
 import { isFlipped, openOrder } from './order.ts'
 import type { TrainingBatch } from './batch-feeds.ts'
@@ -14,9 +13,18 @@ export interface NamedBatch extends TrainingBatch {
   readonly faceIds: readonly string[]
 }
 
+/** The batches of a run; threads decode them ahead of the step. */
+export interface Batches {
+  /** Batches from `first` up to, not including, `end`, in order. */
+  from(first: number, end: number): AsyncGenerator<NamedBatch>
+  /** Normalised pictures of faces, as they are. */
+  load(rows: readonly number[]): Promise<Float32Array>
+  close(): Promise<void>
+}
+
 /** Steps in an epoch: full batches of triplets, at least one. */
-export const stepsPerEpoch = (data: TrainingData, { batch }: Experiment): number =>
-  Math.max(1, Math.floor(data.triplets.length / batch.triplets))
+export const stepsPerEpoch = ({ triplets }: TrainingData, { batch }: Experiment): number =>
+  Math.max(1, Math.floor(triplets.length / batch.triplets))
 
 /** Where the streams stand before `step`: passes begun, and position in the present one. */
 export function cursorsAt(step: number, data: TrainingData, experiment: Experiment) {
@@ -31,94 +39,95 @@ export function cursorsAt(step: number, data: TrainingData, experiment: Experime
   }
 }
 
+/** What a batch holds, before any picture is read. */
+export interface BatchPlan {
+  /** rows of the face table: three a triplet, then labelled faces, then unlabelled ones */
+  readonly rows: readonly number[]
+  readonly flips: readonly boolean[]
+  /** numbers of its triplets */
+  readonly triplets: readonly number[]
+}
+
 /**
- * Batches by step. What is in a batch, and which faces are mirrored, is a function of the seed and
- * the step alone.
+ * Plans by step. What is in a batch, and which faces are mirrored, is a function of the seed and
+ * the step alone: of no worker, no checkpoint and no batch before.
  */
-export function openBatches(
-  data: TrainingData,
-  experiment: Experiment,
-): (step: number) => Promise<NamedBatch> {
-  const { batch, seed, flip, margins, network: specification } = experiment
-  const { normalisation } = toNetwork(specification)
-  const { size, embedding, dropout } = specification
+export function openPlan(data: TrainingData, experiment: Experiment): (step: number) => BatchPlan {
+  const { batch, seed, flip } = experiment
   const orders = {
     triplets: openOrder(`${seed}/triplets`, data.triplets.length),
     labelled: openOrder(`${seed}/labelled`, data.labelled.length),
     unlabelled: openOrder(`${seed}/unlabelled`, data.unlabelled.length),
   }
-  const decode = openDecoder(size)
   const perEpoch = stepsPerEpoch(data, experiment)
   const passLength = data.triplets.length
-
   /** The epoch drops the triplets that do not fill a batch, so its passes stay aligned. */
-  const tripletAt = (step: number, i: number): CropTriplet => {
+  const tripletAt = (step: number, i: number): number => {
     const pass = Math.floor(step / perEpoch)
-    const n = pass * passLength + (((step % perEpoch) * batch.triplets + i) % passLength)
-    return data.triplets[orders.triplets(n)]!
+    const at = ((step % perEpoch) * batch.triplets + i) % passLength
+    return orders.triplets(pass * passLength + at)
   }
-  const take = (name: 'labelled' | 'unlabelled', step: number): Crop[] =>
+  const take = (name: 'labelled' | 'unlabelled', step: number): number[] =>
     Array.from({ length: batch[name] }, (_, i) => data[name][orders[name](step * batch[name] + i)]!)
-
-  return async step => {
+  return step => {
     const triplets = Array.from({ length: batch.triplets }, (_, i) => tripletAt(step, i))
-    const labelled = take('labelled', step)
-    const unlabelled = take('unlabelled', step)
-    const crops = [...triplets.flatMap(triplet => triplet.crops), ...labelled, ...unlabelled]
-    const flips = crops.map((_, i) => flip && isFlipped(`${seed}`, step * crops.length + i))
-    const pixels = 3 * size * size
-    const images = new Float32Array(crops.length * pixels)
-    const pictures = await Promise.all(crops.map(decode))
-    pictures.forEach((picture, row) =>
-      putPixels(images, row * pixels, picture, flips[row]!, normalisation),
-    )
-    const random = openRandom(`${seed}/dropout/${step}`)
-    const uniform = Float32Array.from({ length: crops.length * embedding }, () => random.next())
-    return {
-      faceIds: crops.map(crop => crop.faceId),
-      images,
-      size,
-      odd: triplets.map(triplet => triplet.odd),
-      margin: triplets.map(({ kind }) => marginOf(margins, kind)),
-      labels: labelled.map(crop => crop.label),
-      mask: dropoutMask(uniform, dropout),
-      ...(data.targetOf && { targets: toRows(crops, flips, data.targetOf) }),
-    }
+    const rows = [
+      ...triplets.flatMap(index => data.triplets.rowsOf(index)),
+      ...take('labelled', step),
+      ...take('unlabelled', step),
+    ]
+    const flips = rows.map((_, i) => flip && isFlipped(`${seed}`, step * rows.length + i))
+    return { rows, flips, triplets }
   }
 }
 
-function marginOf(margins: Experiment['margins'], kind: string): number {
-  const margin = margins[kind]
-  if (margin !== undefined) return margin
-  throw new UsageError(
-    `triplets of kind ${kind} have no margin; the experiment has ${Object.keys(margins).join(', ')}`,
-    { found: kind, wanted: Object.keys(margins) },
+/** Opens the batches of a run; `workers` threads change nothing but the time. */
+export function openBatches(data: TrainingData, experiment: Experiment, workers: number): Batches {
+  const { batch, seed, network: specification } = experiment
+  const { normalisation } = toNetwork(specification)
+  const { size: side, embedding, dropout } = specification
+  const { faces, targets } = data
+  const planOf = openPlan(data, experiment)
+  const pool = openPool<LoadJob, Loaded>(
+    {},
+    { workers, work: new URL('crop-loading.ts', import.meta.url) },
   )
-}
 
-/** One picture as the network's input, mirrored if so wanted. */
-function putPixels(
-  images: Float32Array,
-  at: number,
-  { data, width, height }: Picture,
-  mirrored: boolean,
-  { mean, std }: Normalisation,
-): void {
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      const from = 3 * (y * width + (mirrored ? width - 1 - x : x))
-      for (let c = 0; c < 3; c++) images[at++] = (data[from + c]! - mean[c]!) / std[c]!
+  const jobOf = (rows: readonly number[], flips: readonly boolean[]): LoadJob => ({
+    ...{ side, normalisation },
+    crops: rows.map((row, i) => ({
+      ...faces.placeOf(row),
+      faceId: faces.idOf(row),
+      flipped: flips[i] ?? false,
+    })),
+  })
+  const batchOf = async (step: number): Promise<NamedBatch> => {
+    const { rows, flips, triplets } = planOf(step)
+    const offsets = targets && rows.map((row, i) => targets.offsetOf(row, flips[i]!))
+    const loaded = await pool.run({
+      ...jobOf(rows, flips),
+      ...(targets && offsets && { targets: { path: targets.path, width: targets.width, offsets } }),
+    })
+    const random = openRandom(`${seed}/dropout/${step}`)
+    const uniform = Float32Array.from({ length: rows.length * embedding }, () => random.next())
+    const labelled = rows.slice(3 * batch.triplets, 3 * batch.triplets + batch.labelled)
+    return {
+      ...loaded,
+      faceIds: rows.map(faces.idOf),
+      size: side,
+      odd: triplets.map(data.triplets.oddOf),
+      margin: triplets.map(data.triplets.marginOf),
+      labels: labelled.map(faces.labelOf),
+      mask: dropoutMask(uniform, dropout),
     }
-}
-
-function toRows(
-  crops: readonly Crop[],
-  flips: readonly boolean[],
-  targetOf: TargetOf,
-): Float32Array {
-  const rows = crops.map(({ faceId }, i) => targetOf(faceId, flips[i]!))
-  const width = rows[0]?.length ?? 0
-  const flat = new Float32Array(rows.length * width)
-  rows.forEach((row, i) => flat.set(row, i * width))
-  return flat
+  }
+  async function* steps(first: number, end: number) {
+    for (let step = first; step < end; step++) yield await Promise.resolve(step)
+  }
+  return {
+    // One more than threads, so that none waits while a batch is taken.
+    from: (first, end) => mapOrdered(steps(first, end), workers + 1, batchOf),
+    load: async rows => (await pool.run(jobOf(rows, []))).images,
+    close: () => pool.close(),
+  }
 }

@@ -14,6 +14,10 @@ export interface Experiment {
     readonly labelled: number
     readonly unlabelled: number
   }
+  /** part of the FEC training triplets that are kept back to find the best step */
+  readonly heldOut: number
+  /** part of the unlabelled faces that is used; a smaller part is contained in a larger one */
+  readonly unlabelledFraction: number
   readonly learningRate: number
   /** Nesterov's */
   readonly momentum: number

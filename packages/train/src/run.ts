@@ -1,5 +1,4 @@
 import {
-  StageError,
   choice,
   commonOptions,
   defineStage,
@@ -11,9 +10,8 @@ import {
 } from '@deepfever/core'
 import { openArtifact, writeArtifact } from '@deepfever/formats'
 import { BACKENDS } from '@deepfever/runtime/choice'
-import type { TrainingData } from './training-data.ts'
-import { readCrops, readTargets, readTriplets, type Crop } from './crops.ts'
-import { isDistilled, withOverlay, type Experiment, type ExperimentFile } from './experiment.ts'
+import { readTrainingData, type Sources } from './training-data.ts'
+import { withOverlay, type Experiment, type ExperimentFile } from './experiment.ts'
 
 import { readStartWeights } from './start-weights.ts'
 
@@ -51,6 +49,13 @@ const commonTrainOptions = {
     min: 0,
     max: 1440,
   }),
+  workers: integer({
+    help: 'threads that decode pictures',
+    role: 'execution',
+    standard: 2,
+    min: 1,
+    max: 64,
+  }),
   stopAfter: integer({
     help: 'stop with a checkpoint after this step; 0: at the end',
     role: 'execution',
@@ -64,74 +69,61 @@ const distilledOptions = {
   ...commonTrainOptions,
   powder: path('faces artifact without labels (made by: npx deepfever detect faces)'),
   targets: path('targets artifact of all three (made by: npx deepfever targets predict)'),
+  unlabelledFraction: number({
+    help: 'part of the unlabelled faces that is used; 0: what the configuration says',
+    standard: 0,
+    min: 0,
+    max: 1,
+  }),
 } as const
 
 type CommonValues = Values<typeof commonTrainOptions>
-type Places = CommonValues & { readonly powder?: string; readonly targets?: string }
+type Places = CommonValues & {
+  readonly powder?: string
+  readonly targets?: string
+  readonly unlabelledFraction?: number
+}
 
 /** The experiment that the command line asks for. */
-function experimentOf({ experiment, overlays }: ExperimentFile, options: CommonValues): Experiment {
-  const { overlay, init, seed } = options
+function experimentOf({ experiment, overlays }: ExperimentFile, options: Places): Experiment {
+  const { overlay, init, seed, unlabelledFraction = 0 } = options
   return withOverlay(
     overlay === 'none' ? experiment : withOverlay(experiment, overlays[overlay]!),
     {
       ...(init !== 'default' && { init }),
       ...(seed >= 0 && { seed }),
+      ...(unlabelledFraction > 0 && { unlabelledFraction }),
     },
   )
 }
 
-/** Opens all inputs and reads what the streams will take; nothing is missing after this. */
-async function readInputs(experiment: Experiment, places: Places) {
-  const fec = await openArtifact(places.fec, 'faces')
-  const affectnet = await openArtifact(places.affectnet, 'faces')
-  const powder = places.powder && (await openArtifact(places.powder, 'faces'))
-  const targets = places.targets && (await openArtifact(places.targets, 'targets'))
-  const roles = { fec, affectnet, ...(powder && { powder }), ...(targets && { targets }) }
-  const inputs = Object.entries(roles).map(([role, { digest }]) => ({ role, digest }))
-  const read = async (): Promise<TrainingData> => {
-    const fecCrops = await readCrops(fec)
-    const labelled = (await readCrops(affectnet)).filter(crop => crop.label >= 0)
-    const unlabelled = powder ? await readCrops(powder) : []
-    const streams: Record<string, readonly Crop[]> = { fec: fecCrops, labelled, unlabelled }
-    for (const [name, crops] of Object.entries(streams))
-      if (crops.length === 0 && (name !== 'unlabelled' || experiment.batch.unlabelled > 0))
-        throw new StageError(`the stream ${name} has no training faces`, { stream: name })
-    const ids = Object.values(streams).flatMap(crops => crops.map(crop => crop.faceId))
-    const triplets = await readTriplets(fec, fecCrops)
-    if (triplets.length === 0)
-      throw new StageError(
-        `${fec.path}: no training triplets, wanted at least one; rebuild with: npx deepfever detect fec`,
-        { path: fec.path },
-      )
-    return {
-      triplets,
-      labelled,
-      unlabelled,
-      targetOf: targets && isDistilled(experiment) ? await readTargets(targets, ids) : undefined,
-    }
+/** Opens what the options name. */
+async function openSources(places: Places): Promise<Sources> {
+  const { fec, affectnet, powder, targets } = places
+  return {
+    fec: await openArtifact(fec, 'faces'),
+    affectnet: await openArtifact(affectnet, 'faces'),
+    ...(powder && { powder: await openArtifact(powder, 'faces') }),
+    ...(targets && { targets: await openArtifact(targets, 'targets') }),
   }
-  return { inputs, read }
 }
 
 const runTraining = async (file: ExperimentFile, options: Places, context: Context) => {
   const { log, work } = context
   const experiment = experimentOf(file, options)
-  const { inputs, read } = await readInputs(experiment, options)
+  const sources = await openSources(options)
   const start = await readStartWeights(experiment)
+  const digests = Object.entries(sources).map(([role, { digest }]) => ({ role, digest }))
+  const inputs = [...digests, ...start.inputs]
   const identity = { experiment: JSON.stringify(experiment) }
-  const inputsAll = [...inputs, ...start.inputs]
   const { out, force } = options
-  const spec = { ...work, identity, inputs: inputsAll, kind: 'checkpoint', out, force }
-  return writeArtifact(spec, log, async write =>
+  const spec = { ...work, identity, inputs, kind: 'checkpoint', out, force }
+  return writeArtifact(spec, log, async write => {
+    const data = await readTrainingData(sources, experiment, write.work)
     // TensorFlow.js is loaded only when there is something to train.
-    (await import('./training-loop.ts')).train(
-      { experiment, data: await read(), start: start.state, inputs: inputsAll },
-      options,
-      write,
-      context,
-    ),
-  )
+    const { train } = await import('./training-loop.ts')
+    await train({ experiment, data, start: start.state, inputs }, options, write, context)
+  })
 }
 
 const BEHAVIOUR = 2

@@ -8,6 +8,7 @@ import { cursorsAt, openBatches, stepsPerEpoch } from './batches.ts'
 import { openCheckpoints, type RunState } from './checkpoints.ts'
 import type { Experiment } from './experiment.ts'
 import { requireFiniteLosses, requireFiniteWeights } from './finite.ts'
+import { heldOutAccuracy } from './held-out.ts'
 import { lossesOf } from './loss-sum.ts'
 import { writeResult } from './result.ts'
 import { openRunFiles } from './run-files.ts'
@@ -33,12 +34,14 @@ export interface RunCare {
   readonly stopAfter: number
   /** begin anew although there are checkpoints */
   readonly force: boolean
+  /** threads that decode; no result depends on it */
+  readonly workers: number
   /** what computes; the bits of the result depend on it */
   readonly backend: BackendOptions['prefer'] & string
 }
 
 /** Folder of the checkpoints in a run's work folder. */
-export const CHECKPOINTS = 'checkpoints'
+const CHECKPOINTS = 'checkpoints'
 
 /** A trainer in the state of `from`. */
 function openTrainerOf(
@@ -62,11 +65,12 @@ function openTrainerOf(
 /** Trains to the end, from the last checkpoint if there is one, and writes the artifact. */
 export async function train(
   { experiment, data, start, inputs }: Run,
-  { checkpointMinutes, stopAfter, force, backend: prefer }: RunCare,
+  care: RunCare,
   write: ArtifactWriter,
   { log, work, checkpoint, signal }: Context,
 ): Promise<void> {
-  const backend = await openBackend({ prefer })
+  const backend = await openBackend({ prefer: care.backend })
+  const { checkpointMinutes, stopAfter, force, workers } = care
   const folder = join(write.work, CHECKPOINTS)
   if (force) await rm(folder, { recursive: true, force: true })
   const { stage, behaviour } = work
@@ -85,10 +89,10 @@ export async function train(
     ...{ unlabelled: data.unlabelled.length, steps: total },
     ...(last && { continuesAt: first }),
   })
-  const batchOf = openBatches(data, experiment)
+  const batches = openBatches(data, experiment, workers)
   const trainer = openTrainerOf(backend, experiment, last ?? { weights: start })
   const records = await openRunFiles(write.work, RUN_FILES, last?.record.recordBytes ?? {})
-  const best = last?.record.best ?? null
+  let best = last?.record.best ?? null
   const placeAt = (step: number) => ({
     ...{ step, epoch: Math.floor(step / perEpoch), best },
     cursors: cursorsAt(step, data, experiment),
@@ -96,9 +100,17 @@ export async function train(
   let saved = last && first
   let savedAt = performance.now()
 
+  const judge = async (step: number, { weights }: RunState): Promise<void> => {
+    const { heldOut } = data
+    const accuracy = await heldOutAccuracy(weights, experiment, heldOut, batches.load, backend)
+    if (accuracy === undefined) return
+    if (best === null || accuracy > best.accuracy) best = { step, accuracy }
+    log.event('epoch', { step, heldOutAccuracy: accuracy, triplets: heldOut.length, best })
+  }
   const save = async (step: number): Promise<void> => {
     const state = await trainer.read()
     requireFiniteWeights(step, state.weights, saved)
+    if (step % perEpoch === 0) await judge(step, state)
     await checkpoints.save({ ...placeAt(step), recordBytes: await records.flush() }, state)
     saved = step
     savedAt = performance.now()
@@ -106,33 +118,32 @@ export async function train(
 
   try {
     const runLog = openRunLog(records.files, { log, first, total })
-    let next = first < total ? batchOf(first) : undefined
-    for (let step = first; step < total; step++) {
-      const asked = performance.now()
-      const batch = (await next)!
+    let step = first
+    let asked = performance.now()
+    for await (const batch of batches.from(first, total)) {
       const waitMs = performance.now() - asked
-      // The next batch is decoded while this one is computed.
-      next = step + 1 < total ? batchOf(step + 1) : undefined
       const { losses: parts, total: sum } = await trainer.step(batch, experiment.learningRate)
       const losses = { total: sum, ...parts }
       requireFiniteLosses(step, { ...parts, total: sum }, batch.faceIds, saved)
       const images = batch.faceIds.length
       runLog.step({ step, epoch: Math.floor(step / perEpoch), losses, images, waitMs })
-      const done = step + 1
-      if (done === total) runLog.done()
+      step++
+      if (step === total) runLog.done()
       const isDue = performance.now() - savedAt >= checkpointMinutes * 60_000
-      if (isDue || done % perEpoch === 0 || done === stopAfter || signal.aborted) await save(done)
+      if (isDue || step % perEpoch === 0 || step === stopAfter || signal.aborted) await save(step)
       checkpoint()
-      if (done === stopAfter && done < total)
-        throw new StageError(`stopped after step ${done}, as asked; the same command goes on`, {
-          step: done,
+      if (step === stopAfter && step < total)
+        throw new StageError(`stopped after step ${step}, as asked; the same command goes on`, {
+          step,
         })
+      asked = performance.now()
     }
     const record = { ...placeAt(total), settings }
     const bestWeights = best ? await checkpoints.weightsOf(best.step) : undefined
     await writeResult(write, { ...(await trainer.read()), record, best: bestWeights })
   } finally {
     trainer.close()
+    await batches.close()
     await records.close()
   }
   write.accept(total)

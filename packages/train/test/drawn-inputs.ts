@@ -15,7 +15,7 @@ export const spec = (out: string, kind: string) => ({
 })
 
 /** Brightness falls from left to right, so that a mirrored crop shows. */
-export async function drawCrop(name: string): Promise<Uint8Array> {
+async function drawCrop(name: string): Promise<Uint8Array> {
   const random = openRandom(name)
   const tint = [0, 1, 2].map(() => 60 + random.below(60))
   const data = Uint8Array.from({ length: SIZE * SIZE * 3 }, (_, i) => {

@@ -1,4 +1,4 @@
-// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/order.ts, src/batches.ts, src/crops.ts, src/loss-sum.ts, src/training-data.ts, src/decoded-crops.ts, src/finite.ts, src/run-log.ts, src/result.ts
+// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLog, type Stage } from '@deepfever/core'
@@ -6,12 +6,9 @@ import { openArtifact, targets, writeArtifact } from '@deepfever/formats'
 import { TEACHER, openCheckpoint } from '@deepfever/models'
 import t from 'tap'
 import teacher256 from '../configs/teacher256.ts'
-import { openBatches, stepsPerEpoch } from '../src/batches.ts'
-import type { TrainingData } from '../src/training-data.ts'
 import { withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
-import { isFlipped, openOrder } from '../src/order.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
-import { SIZE, drawCrop, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
+import { SIZE, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
 import { run, tinyStudent } from './tiny-run.ts'
 
 const teacherFile: ExperimentFile = {
@@ -77,89 +74,6 @@ t.test('an overlay that names or gives what the experiment lacks is a usage erro
       name: 'UsageError',
       message,
     })
-})
-
-t.test('every pass is a permutation of its own, a function of name and pass alone', async t => {
-  const passOf = (order: (n: number) => number, pass: number) =>
-    Array.from({ length: 20 }, (_, i) => order(pass * 20 + i))
-  const order = openOrder('7/triplets', 20)
-  const [first, second] = [passOf(order, 0), passOf(order, 1)]
-  const all = [...Array(20).keys()]
-  for (const pass of [first, second])
-    t.same(
-      [...pass].sort((a, b) => a - b),
-      all,
-    )
-  t.notSame(first, second)
-  t.notSame(first, all)
-  t.same(passOf(order, 0), first, 'going back gives the same')
-  t.same(passOf(openOrder('7/triplets', 20), 1), second, 'no pass has to run before another')
-  t.notSame(passOf(openOrder('8/triplets', 20), 0), first)
-  const heads = Array.from({ length: 1000 }, (_, n) => isFlipped('7', n)).filter(Boolean).length
-  t.ok(heads > 440 && heads < 560, `a fair coin: ${heads} of 1000`)
-})
-
-t.test('what is in a batch depends on seed and step, not on what was asked before', async t => {
-  const cropOf = async (faceId: string, label = -1) => ({
-    ...{ faceId, label, jpeg: await drawCrop(faceId) },
-  })
-  const fec = await Promise.all(idsOf('fec', 7).map(id => cropOf(id)))
-  const data: TrainingData = {
-    triplets: rows.map((row, odd) => ({
-      crops: row.map(n => fec[n]!) as never,
-      odd: odd % 3,
-      kind: 'ONE_CLASS_TRIPLET',
-    })),
-    labelled: await Promise.all(idsOf('affectnet', 8).map(cropOf)),
-    unlabelled: await Promise.all(idsOf('powder', 3).map(id => cropOf(id))),
-    targetOf: (_, flipped) => Float32Array.of(flipped ? 1 : 0),
-  }
-  t.equal(
-    stepsPerEpoch(data, tinyStudent.experiment),
-    2,
-    'the fifth triplet waits for another epoch',
-  )
-  const one = openBatches(data, tinyStudent.experiment)
-  const batches = [await one(0), await one(1), await one(2)]
-  const two = openBatches(data, tinyStudent.experiment)
-  const [late, early] = await Promise.all([two(2), two(0)])
-  t.same([early, late], [batches[0], batches[2]])
-  const other = await openBatches(data, { ...tinyStudent.experiment, seed: 8 })(0)
-  t.notSame(other.faceIds, early.faceIds)
-
-  for (const { faceIds, images, odd, margin, labels, mask, targets = [] } of batches) {
-    t.same([faceIds.length, odd.length, margin.length, labels.length], [10, 2, 2, 3])
-    for (const [i, at] of [0, 3].entries()) {
-      const numbers = faceIds.slice(at, at + 3).map(id => Number(id.slice(4)))
-      t.ok(
-        rows.some((row, n) => row.join() === numbers.join() && n % 3 === odd[i]),
-        `${faceIds.slice(at, at + 3).join(' ')} is a triplet with its odd face`,
-      )
-    }
-    t.same(margin, [0.1, 0.1])
-    t.same(
-      labels,
-      faceIds.slice(6, 9).map(id => Number(id.slice(10))),
-    )
-    t.same([...new Set(mask)].sort(), [0, 1.25])
-    // The left column is the brighter one unless the face is mirrored, and its target with it.
-    const mirrored = faceIds.map((_, row) => {
-      const at = row * SIZE * SIZE * 3
-      return images[at]! < images[at + (SIZE - 1) * 3]! ? 1 : 0
-    })
-    t.same([...targets], mirrored)
-  }
-  const flips = batches.flatMap(({ targets = [] }) => [...targets])
-  t.ok(flips.includes(0) && flips.includes(1))
-  const epoch = batches.slice(0, 2).flatMap(({ faceIds }) => [faceIds[0], faceIds[3]])
-  t.equal(new Set(epoch).size, 4, 'no triplet comes twice in an epoch')
-
-  const kind = 'FOUR_CLASS_TRIPLET'
-  const unknown = { ...data, triplets: data.triplets.map(triplet => ({ ...triplet, kind })) }
-  await t.rejects(openBatches(unknown, tinyStudent.experiment)(0), {
-    name: 'UsageError',
-    message: `triplets of kind ${kind} have no margin; the experiment has ONE_CLASS_TRIPLET, TWO_CLASS_TRIPLET, THREE_CLASS_TRIPLET`,
-  })
 })
 
 t.test('a run twice gives the same bytes; what it was is in the manifest', async t => {

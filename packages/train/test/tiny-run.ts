@@ -16,6 +16,8 @@ export const tinyStudent: ExperimentFile = {
     init: 'random',
     epochs: 2,
     batch: { triplets: 2, labelled: 3, unlabelled: 1 },
+    heldOut: 0,
+    unlabelledFraction: 1,
     learningRate: 0.05,
     momentum: 0.9,
     losses: { triplet: 1, crossEntropy: 0.1, rkdDistance: 25, rkdAngle: 50 },

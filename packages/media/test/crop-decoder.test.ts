@@ -1,0 +1,48 @@
+// tap: test/crop-decoder.test.ts covers src/crop-decoder.ts
+import { openRandom } from '@deepfever/core'
+import sharp from 'sharp'
+import t from 'tap'
+import { decodeCrop, encodeJpeg, openCropDecoder } from '../src/index.ts'
+
+const draw = (width: number, height: number, name: string) => {
+  const random = openRandom(name)
+  const wave = random.next()
+  const data = Uint8Array.from({ length: width * height * 3 }, (_, i) =>
+    Math.round(127 + 100 * Math.sin((wave * i) / 50) + 27 * random.next()),
+  )
+  return { width, height, data }
+}
+
+t.test("pixels are sharp's, bit for bit", async t => {
+  const decode = await openCropDecoder()
+  for (let i = 0; i < 20; i++) {
+    const picture = draw(140, 140, `crop ${i}`)
+    const stored = await encodeJpeg(picture, 50 + 2 * i)
+    t.same(
+      Buffer.from((await decode(stored, 140)).data),
+      Buffer.from((await decodeCrop(stored, 140)).data),
+    )
+  }
+})
+
+t.test("what is no JPEG of the size takes sharp's way", async t => {
+  const decode = await openCropDecoder()
+  const stored = await encodeJpeg(draw(140, 140, 'large'))
+  t.same((await decode(stored, 70)).data, (await decodeCrop(stored, 70)).data)
+  const { data, ...info } = draw(140, 140, 'png')
+  const png = await sharp(data, { raw: { ...info, channels: 3 } })
+    .png()
+    .toBuffer()
+  t.same(Buffer.from((await decode(png, 140)).data), Buffer.from(data))
+  const grey = await sharp(stored).greyscale().jpeg().toBuffer()
+  t.equal((await decode(grey, 140)).data.length, 3 * 140 * 140)
+  await t.rejects(decode(new Uint8Array(), 140), { code: 'empty_file' })
+  await t.rejects(decode(stored.subarray(0, stored.length - 2000), 140), {
+    code: 'truncated_picture',
+  })
+  t.same(
+    Buffer.from((await decode(stored, 140)).data),
+    Buffer.from((await decodeCrop(stored, 140)).data),
+    'and goes on',
+  )
+})
