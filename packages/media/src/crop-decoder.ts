@@ -1,12 +1,12 @@
-import { decodeCrop, type Picture } from './pictures.ts'
+import { decodeCrop, resizePicture, type Picture } from './pictures.ts'
 
 /** Decodes a stored crop to `side` x `side` pixels. Its pixels are valid until the next call. */
 export type CropDecoder = (bytes: Uint8Array, side: number) => Promise<Picture>
 
 /**
  * Opens a decoder for many crops in one thread: libjpeg-turbo without a pipeline around it, several
- * times the speed of sharp on small pictures and with the same pixels. What is no JPEG of that size
- * takes sharp's way, errors included.
+ * times the speed of sharp on small pictures and with the same pixels. What it cannot
+ * read takes sharp's way, errors included.
  */
 export async function openCropDecoder(): Promise<CropDecoder> {
   const { default: load } = await import('@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs')
@@ -17,8 +17,11 @@ export async function openCropDecoder(): Promise<CropDecoder> {
       decoder.getEncodedBuffer(bytes.length).set(bytes)
       decoder.decode()
       const { width, height, componentCount } = decoder.getFrameInfo()
-      if (width === side && height === side && componentCount === 3)
-        return Promise.resolve({ width, height, data: decoder.getDecodedBuffer() })
+      if (componentCount === 3) {
+        const picture = { width, height, data: decoder.getDecodedBuffer() }
+        const fits = width === side && height === side
+        return fits ? Promise.resolve(picture) : resizePicture(picture, side, side, 'linear')
+      }
     } catch {
       // Its errors are numbers; sharp's have words.
     }

@@ -25,7 +25,7 @@ t.test("pixels are sharp's, bit for bit", async t => {
   }
 })
 
-t.test("what is no JPEG of the size takes sharp's way", async t => {
+t.test("what is no colour JPEG takes sharp's way", async t => {
   const decode = await openCropDecoder()
   const stored = await encodeJpeg(draw(140, 140, 'large'))
   t.same((await decode(stored, 70)).data, (await decodeCrop(stored, 70)).data)
