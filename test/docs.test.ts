@@ -12,7 +12,7 @@ import { readWorkspaces } from '../tools/workspaces.ts'
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const workspaces = readWorkspaces(root)
 const pages = [
-  ...['README.md', 'CONTRIBUTING.md'],
+  ...['README.md', 'CONTRIBUTING.md', 'tools/cluster/README.md'],
   ...workspaces.map(({ folder }) => `${folder}/README.md`),
 ].filter(page => existsSync(join(root, page)))
 const scripts = (JSON.parse(read('package.json')) as { scripts: Record<string, string> }).scripts

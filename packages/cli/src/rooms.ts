@@ -12,7 +12,9 @@ export const rooms: Readonly<Record<string, () => Promise<Room>>> = {
   models: () => import('@deepfever/models'),
   ingest: () => import('@deepfever/ingest'),
   detect: () => import('@deepfever/detect'),
+  'ingest+detect': () => import('./ingest-detect.ts'),
   targets: () => import('@deepfever/targets'),
   train: () => import('@deepfever/train'),
   eval: () => import('@deepfever/eval'),
+  data: () => import('./data-forget.ts'),
 }

@@ -4,6 +4,15 @@ import { merge } from './merge.ts'
 import { affectnetStage, fecStage, folderStage, rafStage } from './labelled-stages.ts'
 
 export * from './mtcnn/index.ts'
+export { keepingOptions } from './clip-faces.ts'
+export { detectOptions } from './faces-stage.ts'
+export {
+  itemOf,
+  openKnownFaces,
+  writeClipFaces,
+  type ClipStep,
+  type KnownFaces,
+} from './faces-writer.ts'
 
 /** The stages of this room, for the command line. */
 export const stages = [facesStage, merge, affectnetStage, fecStage, rafStage, folderStage, gallery]

@@ -10,10 +10,10 @@ import {
 import type { Sampling } from './decoding.ts'
 import { momentsOf } from './selection.ts'
 
-/** A selected picture of a clip and its time, which may become known later. */
+/** A selected picture of a clip and its time. */
 export interface TimedPicture {
   readonly picture: Picture
-  readonly ptsUs: number | Promise<number>
+  readonly ptsUs: number
 }
 
 /** An animation is decoded whole, so larger files are refused. */

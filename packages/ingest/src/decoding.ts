@@ -63,12 +63,18 @@ function filtersOf(moments: Moments | undefined, { alpha }: ClipInfo, maxSide: n
   ].join(',')
 }
 
-/** What ffmpeg says while it decodes: the frames' times, awaited by position, and its errors. */
+/** When a frame is shown, and whether the decoder had reported no error before it came. */
+interface Said {
+  readonly ptsUs: number
+  readonly clean: boolean
+}
+
+/** What ffmpeg says while it decodes: of each frame, awaited by position, and its errors. */
 function followDecoder(rate: number, stepUs: number) {
-  const times: number[] = []
+  const frames: Said[] = []
   const errors: string[] = []
   let start = 0
-  const waiting = new Map<number, (time: number) => void>()
+  const waiting = new Map<number, (said: Said) => void>()
   return {
     errors,
     onMessage(line: string) {
@@ -78,15 +84,16 @@ function followDecoder(rate: number, stepUs: number) {
         return
       }
       // A clip that changes its size half-way makes the filters start again, from time 0.
-      if (found[1] === '0' && times.length > 0) start = times.at(-1)! + stepUs
+      if (found[1] === '0' && frames.length > 0) start = frames.at(-1)!.ptsUs + stepUs
       const time = Number(found[2])
       // A stream without timestamps (NOPTS) is taken to run at the asked rate.
-      times.push(Number.isFinite(time) ? start + time : Math.round((times.length * 1e6) / rate))
-      waiting.get(times.length - 1)?.(times.at(-1)!)
-      waiting.delete(times.length - 1)
+      const ptsUs = Number.isFinite(time) ? start + time : Math.round((frames.length * 1e6) / rate)
+      const said = { ptsUs, clean: errors.length === 0 }
+      waiting.get(frames.push(said) - 1)?.(said)
+      waiting.delete(frames.length - 1)
     },
-    timeAt: (index: number): number | Promise<number> =>
-      times[index] ?? new Promise<number>(resolve => waiting.set(index, resolve)),
+    frameAt: (index: number): Said | Promise<Said> =>
+      frames[index] ?? new Promise<Said>(resolve => waiting.set(index, resolve)),
   }
 }
 
@@ -119,19 +126,55 @@ export async function* decodeFrames(
     : decodePictures(clip, sampling, decoder)
   yield* mapOrdered(pictures, ENCODERS, async ({ picture, ptsUs }, index) => {
     const image = await encodeJpeg(picture)
-    return { index, ptsUs: await ptsUs, width: picture.width, height: picture.height, image }
+    return { index, ptsUs, width: picture.width, height: picture.height, image }
   })
 }
 
+/**
+ * Decodes with all threads until the first error, and from there on with one: what a decoder makes
+ * of damaged data depends on the number of its threads and on chance.
+ */
 async function* decodePictures(
   clip: ClipFile,
   sampling: Sampling,
   decoder: Decoder,
 ): AsyncGenerator<TimedPicture> {
-  const { ffmpeg, threads, signal } = decoder
-  const info = await probeClip(clip, ffmpeg, decoder)
+  const info = await probeClip(clip, decoder.ffmpeg, decoder)
   const isSpread = sampling.select === 'uniform'
   const moments = momentsOf(sampling, isSpread ? await durationOf(clip, info, decoder) : 0)
+  const plan = { clip, sampling, info, moments }
+  let given = 0
+  if (decoder.threads > 1) {
+    let damaged = false
+    try {
+      for await (const { clean, ...picture } of runDecoder(plan, decoder)) {
+        damaged = !clean
+        if (damaged) break
+        given++
+        yield picture
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof ClipError) || thrown.code === 'stalled_clip') throw thrown
+      damaged = true
+    }
+    if (!damaged) return
+  }
+  let index = 0
+  for await (const { picture, ptsUs } of runDecoder(plan, { ...decoder, threads: 1 }))
+    if (index++ >= given) yield { picture, ptsUs }
+}
+
+interface DecodingPlan {
+  readonly clip: ClipFile
+  readonly sampling: Sampling
+  readonly info: ClipInfo
+  readonly moments: Moments | undefined
+}
+
+async function* runDecoder(
+  { clip, sampling, info, moments }: DecodingPlan,
+  { ffmpeg, threads, signal, idleMs }: Decoder,
+): AsyncGenerator<TimedPicture & { readonly clean: boolean }> {
   const said = followDecoder(sampling.fps, Math.round(1e6 / (info.fps ?? sampling.fps)))
   const args = [
     ...['-threads', String(threads), ...(moments ? [] : ['-skip_frame', 'nokey'])],
@@ -141,11 +184,11 @@ async function* decodePictures(
   ]
   const output = runFfmpeg(args, {
     ...{ ffmpeg, signal, name: clip.path, logLevel: 'level+info', onMessage: said.onMessage },
-    idleMs: decoder.idleMs + 1000 * (moments?.longestGap ?? 0),
+    idleMs: idleMs + 1000 * (moments?.longestGap ?? 0),
   })
   let index = 0
   for await (const picture of readPpm(output, clip.path))
-    yield { picture, ptsUs: said.timeAt(index++) }
+    yield { picture, ...(await said.frameAt(index++)) }
   const [first] = said.errors
   if (first === undefined) return
   throw new ClipError(

@@ -35,7 +35,7 @@ import { clipIdOf, faultOf, listClips, sourceOptions, type Clip } from './clip-l
 import { decodeFrames, type DecodedFrame, type Sampling } from './decoding.ts'
 
 /** How frames are taken from a clip. */
-const samplingOptions = {
+export const samplingOptions = {
   select: choice({
     help: 'rate: --fps; key: key frames; uniform: --count, evenly spread; times: --times',
     choices: ['rate', 'key', 'uniform', 'times'],
@@ -53,7 +53,7 @@ const samplingOptions = {
 }
 
 /** How the decoder is run. */
-const decoderOptions = {
+export const decoderOptions = {
   threads: integer({ help: 'of the decoder', role: 'execution', standard: 2, min: 1, max: 64 }),
   idle: number({
     help: 'seconds without progress after which a decoder is ended',
@@ -62,7 +62,7 @@ const decoderOptions = {
 }
 
 /** Doing a part of the clips, without some, or some again. */
-const divisionOptions = {
+export const divisionOptions = {
   shard: shardOption,
   forget: optionalPath('forget.txt: clip digests and face ids that must not be used'),
   retry: text({ help: 'do again the clips with this code', role: 'execution', standard: '' }),
@@ -71,7 +71,7 @@ const divisionOptions = {
 const TIMES_LIMIT = 1000
 
 /** @throws UsageError when the times are no ascending numbers, or missing where they are wanted */
-function samplingOf(options: Values<typeof samplingOptions>): Sampling {
+export function samplingOf(options: Values<typeof samplingOptions>): Sampling {
   const { select, times: list } = options
   const times = list === '' ? [] : list.split(',').map(Number)
   const ascending = times.every((time, i) => time >= 0 && !(time <= times[i - 1]!))
@@ -152,7 +152,7 @@ export const videos = defineStage({
           const earlier = known?.clips.get(clipIdOf(clip))
           const taking = earlier
             ? copyFrames(earlier, known!)
-            : takeFrames(clip, decodeFrames(clip.file, sampling, decoder), signal)
+            : takeFrames(decodeFrames(clip.file, sampling, decoder), signal)
           const { count, code } = fault
             ? { count: 0, code: fault }
             : await keepFrames(clip, taking, forgotten, write)
@@ -174,11 +174,10 @@ export const videos = defineStage({
 type TakenFrame = Omit<Frame, 'frameId' | 'clipId' | 'clipName'>
 
 /** Gives frames, and at the end the code of what went wrong, or ''. */
-type Taking = AsyncGenerator<TakenFrame, string>
+export type Taking = AsyncGenerator<TakenFrame, string>
 
 /** Frames of one clip; one that breaks half-way gives its good frames. */
-async function* takeFrames(
-  clip: Clip,
+export async function* takeFrames(
   decoded: AsyncIterable<DecodedFrame>,
   signal: AbortSignal,
 ): Taking {

@@ -154,6 +154,27 @@ t.test('sound alone, encrypted and hanging clips get a code; nothing stops the r
   t.equal((await read(out)).codes['plain.mp4'], '', 'with a decoder that works it is done again')
 })
 
+t.test('a damaged clip has the same frames whatever the number of threads', async t => {
+  const dir = t.testdir({ clips: {} })
+  const place = join(dir, 'clips', 'bits.mkv')
+  const noisy = 'scale=320:240,noise=alls=20:allf=t'
+  await makeClip(place, noisy, ['-c:v', 'libx264', '-g', '10', '-bf', '2'], 6)
+  const bytes = await readFile(place)
+  for (let i = bytes.length >> 1; i < bytes.length - 500; i += 997) bytes[i]! ^= 0x55
+  await writeFile(place, bytes)
+  const digests = new Set<string>()
+  for (const threads of [1, 2, 4, 7]) {
+    const out = join(dir, `by${threads}`)
+    const words = [`--source=${dir}/clips`, `--out=${out}`, '--fps=10', `--threads=${threads}`]
+    t.equal((await run('ingest videos', ...words)).code, 0)
+    const found = await read(out)
+    t.equal(found.codes['bits.mkv'], 'damaged_clip')
+    t.ok(found.rows.length > 30, `${found.rows.length} of 60 frames`)
+    digests.add(found.digest)
+  }
+  t.equal(digests.size, 1)
+})
+
 t.test('odd names, links out of the folder, lists and tar files', async t => {
   const dir = t.testdir({ clips: { deep: {} }, other: {} })
   const source = join(dir, 'clips')

@@ -1,0 +1,145 @@
+import { rm } from 'node:fs/promises'
+import { StageError, defineStage, optionalPath, path, type Log } from '@deepfever/core'
+import * as formats from '@deepfever/formats'
+import {
+  openForgotten,
+  takeLock,
+  writeArtifact,
+  type Artifact,
+  type Columns,
+  type Forgotten,
+  type Row,
+  type Table,
+} from '@deepfever/formats'
+import { descendantsOf, findArtifacts } from './artifact-tree.ts'
+
+/** Every table there is, by name. */
+const tables = new Map(
+  Object.values<unknown>(formats)
+    .filter(
+      (value): value is Table<Columns> =>
+        typeof value === 'object' && value !== null && 'columns' in value && 'storage' in value,
+    )
+    .map(table => [table.name, table]),
+)
+
+const textOf = (row: Row, name: string): string => {
+  const value = row[name]
+  return typeof value === 'string' ? value : ''
+}
+
+/** Whether a row is of a clip, frame or face that is to be forgotten. */
+function isForgotten(row: Row, { clips, faces, frames }: Forgotten): boolean {
+  const ids = ['faceId', 'first', 'second', 'third'].map(name => textOf(row, name))
+  const clipIds = [textOf(row, 'clipId'), ...ids.map(id => id.split('@')[0]!)]
+  const isFrame = 'image' in row && frames.has(textOf(row, 'frameId'))
+  return isFrame || ids.some(id => faces.has(id)) || clipIds.some(id => clips.has(id))
+}
+
+/** The row without what shows a forgotten face; undefined where nothing of it may stay. */
+function cleaned(row: Row, forgotten: Forgotten): Row | undefined {
+  if (isForgotten(row, forgotten)) return undefined
+  if ('example' in row && forgotten.faces.has(textOf(row, 'example')))
+    return { ...row, example: textOf(row, 'clipName'), crop: new Uint8Array(0) }
+  return row
+}
+
+function tableOf(artifact: Artifact, name: string): Table<Columns> {
+  const table = tables.get(name)
+  if (table) return table
+  throw new StageError(
+    `${artifact.path}: table ${name} is of another release; remove the artifact yourself`,
+    { path: artifact.path, table: name },
+  )
+}
+
+/** Whether an artifact holds anything of what is to be forgotten. */
+async function holds(artifact: Artifact, forgotten: Forgotten): Promise<boolean> {
+  for (const name of Object.keys(artifact.manifest.tables))
+    for await (const row of artifact.rows(tableOf(artifact, name)))
+      if (cleaned(row, forgotten) !== row) return true
+  return false
+}
+
+/** Writes an artifact again without the forgotten rows; it appears under its name in one step. */
+async function rewrite(artifact: Artifact, forgotten: Forgotten, log: Log): Promise<number> {
+  const { manifest, path: out } = artifact
+  const { stage, behaviour, identity, kind, terms, ledger, metadata } = manifest
+  const inputs = [...manifest.inputs.filter(({ role }) => role !== 'forget'), ...forgotten.inputs]
+  const spec = { out, stage, behaviour, identity, kind, terms, inputs, force: true }
+  let removed = 0
+  await writeArtifact(spec, log, async write => {
+    const gone = new Set<string>()
+    for (const name of Object.keys(manifest.tables)) {
+      const table = tableOf(artifact, name)
+      for await (const row of artifact.rows(table)) {
+        const kept = cleaned(row, forgotten)
+        if (kept) await write.append(table, kept)
+        else {
+          removed++
+          // Items are what the ledger counts: faces where there are any, otherwise clips.
+          gone.add(textOf(row, 'faceId') || textOf(row, 'tripletId') || textOf(row, 'clipId'))
+        }
+      }
+    }
+    const count = Math.min(gone.size, ledger.outputs)
+    write.accept(ledger.outputs - count)
+    for (const [code, reject] of Object.entries(ledger.rejects)) {
+      const known = forgotten.faces.has(reject.example)
+      write.reject(code, known ? 'forgotten' : reject.example, reject.count)
+    }
+    if (count > 0) write.reject('forgotten', 'listed in forget.txt', count)
+    write.describe({ ...metadata, ...forgotten.metadata })
+    await write.done('rewritten', ledger.inputs)
+  })
+  return removed
+}
+
+/** Takes clips and faces out of everything that was made of them. */
+const forget = defineStage({
+  name: 'data forget',
+  summary: 'clips and faces out of artifacts, pages, work folders and caches; lists checkpoints',
+  behaviour: 1,
+  options: {
+    list: path('forget.txt: a line is the digest of a clip or the id of a face'),
+    root: optionalPath('folder with the artifacts', '.artifacts'),
+    cache: optionalPath('cache of Nx, which is emptied', '.nx/cache'),
+  },
+  async run({ list, root, cache }, { log, checkpoint }) {
+    const forgotten = await openForgotten(list)
+    const { artifacts, workFolders } = await findArtifacts(root)
+    for (const work of workFolders) {
+      // Refused while a run is writing there.
+      const unlock = await takeLock(work)
+      await rm(work, { recursive: true, force: true })
+      await unlock()
+      log.event('removed', { path: work, reason: 'unfinished work may hold faces' })
+    }
+    if (cache) await rm(cache, { recursive: true, force: true })
+    const holding: Artifact[] = []
+    for (const artifact of artifacts) {
+      checkpoint()
+      if (await holds(artifact, forgotten)) holding.push(artifact)
+    }
+    const made = descendantsOf(artifacts, new Set(holding.map(({ digest }) => digest)))
+    for (const artifact of new Set([...holding, ...made])) {
+      const { path: place, manifest } = artifact
+      const { stage, kind, files } = manifest
+      if (kind === 'checkpoint')
+        log.warn('was trained on what is forgotten; train it again', { path: place, stage })
+      else if (files.length > 0) {
+        // A page or report shows or counts faces in ways that no table tells.
+        await rm(place, { recursive: true, force: true })
+        log.event('removed', { path: place, stage, remedy: `npx deepfever ${stage}` })
+      } else if (holding.includes(artifact)) {
+        const rows = await rewrite(artifact, forgotten, log)
+        log.event('forgotten', { path: place, stage, rows })
+      }
+    }
+    const { clips, faces } = forgotten
+    log.event('done', { clips: clips.size, faces: faces.size, artifacts: holding.length })
+  },
+})
+
+/** The stages of this room, for the command line. */
+export const stages = [forget]
