@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os'
+
 import { StageError } from '@deepfever/core'
 
 import type { BACKENDS } from './choice.ts'
@@ -54,6 +56,8 @@ async function native({ device, tensorflow }: NativeStamp): Promise<Backend> {
   await tf.setBackend(NATIVE_BACKEND)
   const kernels = tf.backend() as unknown as NativeKernels
   const gpu = kernels.binding.isUsingGpuDevice()
+  // Sums are split by thread: another number of threads gives other last bits.
+  const threads = Number(process.env.TF_NUM_INTRAOP_THREADS) || availableParallelism()
   if (device === 'cuda' && !gpu)
     throw new StageError(
       'the native backend for cuda found no GPU; look at nvidia-smi, or choose the CPU with --backend=native',
@@ -64,7 +68,7 @@ async function native({ device, tensorflow }: NativeStamp): Promise<Backend> {
     tf,
     kernels,
     describe: () =>
-      `native: TensorFlow ${tensorflow} under TensorFlow.js, ${gpu ? 'GPU:0' : 'CPU'}`,
+      `native: TensorFlow ${tensorflow} under TensorFlow.js, ${gpu ? 'GPU:0' : `CPU, threads: ${threads}`}`,
     advice: 'the portable backend (--backend=portable) needs no native library and is slower',
   }
 }

@@ -1,6 +1,7 @@
+import { StageError } from '@deepfever/core'
 import { describeNetwork } from '@deepfever/models'
-import { tfjsShape, toTfjsValues } from '@deepfever/models/tfjs'
-import { MOMENTUM, compileStep, type CompiledStep, type Program } from '@deepfever/runtime'
+import { forward, tfjsShape, toTfjsValues } from '@deepfever/models/tfjs'
+import { MOMENTUM, compileStep, type CompiledStep, type Program, type tf } from '@deepfever/runtime'
 
 import { toFeeds, type Feed } from './batch-feeds.ts'
 import { stepGradients, type StepInputs, type StepProgram } from './step.ts'
@@ -21,9 +22,15 @@ export function openCompiledTrainer({
   const start = toTfjsValues(network, weights)
   const slots = toVelocity(network, velocity)
   let step: CompiledStep | undefined
+  let batchRows = 0
 
   const open = (feeds: Readonly<Record<string, Feed>>): CompiledStep => {
-    const compiled = compileStep(backend, { train: toProgram(program, watched, feeds) }, shapes)
+    const programs = {
+      train: toTraining(program, watched, feeds),
+      evaluate: toEvaluation(program, feeds.images!),
+    }
+    const compiled = compileStep(backend, programs, shapes)
+    batchRows = feeds.images!.shape[0]!
     compiled.load({
       ...Object.fromEntries(start),
       ...Object.fromEntries([...slots].map(([name, values]) => [`${MOMENTUM}${name}`, values])),
@@ -44,6 +51,13 @@ export function openCompiledTrainer({
         gradients: toStateDict(network, name => found[GRADIENT + name] as Float32Array | undefined),
       })
     },
+    evaluate(images, size) {
+      if (step === undefined)
+        throw new StageError(
+          `${network.name}: evaluated before its first step, which decides the sizes of the graph`,
+        )
+      return Promise.resolve(inBatches(step, images, batchRows * 3 * size * size))
+    },
     read() {
       const state = step?.read() ?? {}
       // Before the first step, and for parameters that no loss reaches, what was loaded stands.
@@ -59,7 +73,7 @@ export function openCompiledTrainer({
 const LOSS = 'loss/'
 const GRADIENT = 'gradient/'
 
-const toProgram = (
+const toTraining = (
   program: StepProgram,
   watched: readonly string[],
   feeds: Readonly<Record<string, Feed>>,
@@ -82,3 +96,31 @@ const toProgram = (
     }
   },
 })
+
+const toEvaluation = ({ network, kernels = {} }: StepProgram, images: Feed): Program => ({
+  inputs: { images },
+  step({ images: pixels }, parameters) {
+    const values = new Map(Object.entries(parameters))
+    return { outputs: forward(network, pixels as tf.Tensor4D, values, { kernels }).outputs }
+  },
+})
+
+/** Evaluates batch by batch; the last one is filled up, and what fills it is left out again. */
+function inBatches(
+  step: CompiledStep,
+  images: Float32Array,
+  batchSize: number,
+): Record<string, Float32Array> {
+  const outputs: Record<string, Float32Array> = {}
+  for (let at = 0; at < images.length; at += batchSize) {
+    const given = images.subarray(at, at + batchSize)
+    const batch = new Float32Array(batchSize)
+    batch.set(given)
+    for (const [name, values] of Object.entries(step.run('evaluate', { images: batch }))) {
+      outputs[name] ??= new Float32Array((images.length / batchSize) * values.length)
+      const kept = values.subarray(0, (given.length / batchSize) * values.length) as Float32Array
+      outputs[name].set(kept, (at / batchSize) * values.length)
+    }
+  }
+  return outputs
+}

@@ -1,7 +1,7 @@
 import type { StateDict } from '@deepfever/formats'
 import { describeNetwork } from '@deepfever/models'
 import type { Network } from '@deepfever/models'
-import { loadParameters, tfjsShape } from '@deepfever/models/tfjs'
+import { forward, loadParameters, tfjsShape } from '@deepfever/models/tfjs'
 import { tf } from '@deepfever/runtime'
 
 import { toFeeds, type Feed } from './batch-feeds.ts'
@@ -49,6 +49,18 @@ export function openEagerTrainer({
       }
       tf.dispose([losses, total, gradients])
       return report
+    },
+    async evaluate(images, size) {
+      const outputs = tf.tidy(() => {
+        const pixels = tf.tensor4d(images, [images.length / (3 * size * size), size, size, 3])
+        const parameters = new Map(Object.entries(state.parameters))
+        return forward(network, pixels, parameters, { kernels: program.kernels ?? {} }).outputs
+      })
+      const values: Record<string, Float32Array> = {}
+      for (const [name, tensor] of Object.entries(outputs))
+        values[name] = (await tensor.data()) as Float32Array
+      tf.dispose(outputs)
+      return values
     },
     read: async () => ({
       weights: await readTensors(network, state.parameters),

@@ -21,6 +21,13 @@ interface StepReport {
 export interface Trainer {
   /** one update */
   step(batch: TrainingBatch, learningRate: number): Promise<StepReport>
+  /**
+   * Every output of the network in evaluation mode, by name: normalised images
+   * [rows, size, size, 3], any number of rows.
+   *
+   * @throws StageError before a compiled trainer's first step, which decides its sizes
+   */
+  evaluate(images: Float32Array, size: number): Promise<Record<string, Float32Array>>
   /** weights, running statistics and momentum, PyTorch names and layout */
   read(): Promise<{ weights: StateDict; velocity: StateDict }>
   close(): void

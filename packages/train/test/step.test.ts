@@ -3,7 +3,7 @@ import { uniforms } from '@deepfever/core'
 import type { StateDict } from '@deepfever/formats'
 import { crossEntropyLoss, rkdAngleLoss, rkdDistanceLoss, tripletLoss } from '@deepfever/losses'
 import { STUDENT, formulaWeights, studentNetwork } from '@deepfever/models'
-import { dropoutMask } from '@deepfever/models/tfjs'
+import { dropoutMask, forward, loadParameters } from '@deepfever/models/tfjs'
 import { nativeMissing, openBackend, tf, type Backend } from '@deepfever/runtime'
 import t from 'tap'
 
@@ -200,6 +200,30 @@ function testEngine(t: Test, backend: Backend, engine: 'eager' | 'compiled') {
         ),
       )
     })
+
+  t.test('evaluation by the weights of the moment, any number of rows', async t => {
+    const trainer = openTrainer(options)
+    await trainer.step(batch, 0.02)
+    const found = await trainer.evaluate(batch.images.subarray(0, 5 * SIZE * SIZE * 3), SIZE)
+    const many = new Float32Array(2 * batch.images.length)
+    many.set(batch.images)
+    many.set(batch.images, batch.images.length)
+    const twice = await trainer.evaluate(many, SIZE)
+    const { weights } = await trainer.read()
+    trainer.close()
+    const images = tf.tensor4d(batch.images, [ROWS, SIZE, SIZE, 3])
+    const { outputs } = forward(network, images, loadParameters(network, weights))
+    for (const [name, tensor] of Object.entries(outputs)) {
+      const wanted = tensor.dataSync()
+      const width = wanted.length / ROWS
+      t.equal(found[name]!.length, 5 * width)
+      t.equal(twice[name]!.length, 24 * width)
+      const off = (values: Float32Array, shift: number) =>
+        Math.max(...values.map((v, i) => Math.abs(v - wanted[(i + shift) % wanted.length]!)))
+      t.ok(off(found[name]!, 0) < 1e-5, `${name}: five rows`)
+      t.ok(off(twice[name]!, 0) < 1e-5, `${name}: twice the rows`)
+    }
+  })
 
   t.test('a head that no loss reads stays as it was', async t => {
     const { weights } = await train({ losses: losses.slice(0, 2) }, 2)
