@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { parseOptions, type Stage } from '@deepfever/core'
+import { nameWords, parseOptions, type Stage } from '@deepfever/core'
 import * as formats from '@deepfever/formats'
 import t from 'tap'
 import { rooms } from '../packages/cli/src/rooms.ts'
@@ -72,7 +72,7 @@ function checkCommand(line: string, stages: ReadonlyMap<string, Stage>): void {
   const [target = '', ...options] = rest
   const stage = stages.get(`${second} ${target}`)
   if (stage === undefined) throw new Error(`there is no stage ${second} ${target}`)
-  if (!options.includes('--help')) parseOptions(stage.options, options, stage.name)
+  if (!options.includes('--help')) parseOptions(stage.options, nameWords(stage, options), stage.name)
 }
 
 t.test('the tables on disk are described as they are defined', t => {

@@ -40,6 +40,8 @@ export interface Stage<O extends OptionTable = OptionTable> {
   /** raised whenever the same options and inputs give another result than before */
   readonly behaviour: number
   readonly options: O
+  /** options that may be given as plain words before all others, in this order */
+  readonly words?: readonly string[]
   run(options: Values<O>, context: Context): Promise<unknown>
 }
 
@@ -73,6 +75,13 @@ export function helpOf(stage: Stage): string {
   ].join('\n')
 }
 
+/** A command line with its plain words named: `A B --seed=2` → `--a=A --b=B --seed=2`. */
+export function nameWords({ words = [] }: Pick<Stage, 'words'>, argv: readonly string[]): string[] {
+  const flagged = argv.findIndex(word => word.startsWith('-'))
+  const plain = argv.slice(0, flagged < 0 ? argv.length : flagged).slice(0, words.length)
+  return [...plain.map((word, i) => `${toFlag(words[i]!)}=${word}`), ...argv.slice(plain.length)]
+}
+
 /**
  * Runs a stage from a command line. Exit codes: 0 done or up to date, 1 failed, 2 wrong usage.
  */
@@ -87,8 +96,8 @@ export async function runStage(
     return 0
   }
   try {
-    const values = parseOptions(stage.options, argv, `npx deepfever ${stage.name}`)
     const { name, behaviour, options } = stage
+    const values = parseOptions(options, nameWords(stage, argv), `npx deepfever ${name}`)
     await stage.run(values, {
       ...terminal,
       work: { stage: name, behaviour, identity: identityOf(options, values) },

@@ -14,13 +14,16 @@ import { CHUNK_ROWS, openSoftmaxLoss } from '../src/softmax-loss.ts'
 import { drawBlobs } from './blobs.ts'
 
 t.test('the reference optima are met on formula data', t => {
-  const json = readFileSync(new URL('golden/logistic.json', import.meta.url), 'utf8')
-  const rows = verifyLogistic(JSON.parse(json) as LogisticReference)
-  t.same(
-    rows.filter(row => !row.ok),
-    [],
-  )
-  t.ok(rows.length > 100, `${rows.length} numbers compared`)
+  for (const name of ['logistic', 'logistic-newton']) {
+    const json = readFileSync(new URL(`golden/${name}.json`, import.meta.url), 'utf8')
+    const rows = verifyLogistic(JSON.parse(json) as LogisticReference)
+    t.same(
+      rows.filter(row => !row.ok),
+      [],
+      name,
+    )
+    t.ok(rows.length > 100, `${rows.length} numbers compared`)
+  }
   t.end()
 })
 
