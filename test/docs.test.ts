@@ -72,7 +72,8 @@ function checkCommand(line: string, stages: ReadonlyMap<string, Stage>): void {
   const [target = '', ...options] = rest
   const stage = stages.get(`${second} ${target}`)
   if (stage === undefined) throw new Error(`there is no stage ${second} ${target}`)
-  if (!options.includes('--help')) parseOptions(stage.options, nameWords(stage, options), stage.name)
+  if (!options.includes('--help'))
+    parseOptions(stage.options, nameWords(stage, options), stage.name)
 }
 
 t.test('the tables on disk are described as they are defined', t => {

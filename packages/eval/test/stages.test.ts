@@ -100,9 +100,7 @@ const stageOf = (name: string): Stage => stages.find(stage => stage.name === nam
 
 async function run(name: string, options: Record<string, string>, log: Log = silentLog) {
   const kept = name === 'eval explain' ? {} : { cache: join(t.testdirName, 'cache') }
-  const flags = Object.entries({ ...kept, ...options }).map(
-    ([key, value]) => `--${key}=${value}`,
-  )
+  const flags = Object.entries({ ...kept, ...options }).map(([key, value]) => `--${key}=${value}`)
   const terminal = { log, signal: new AbortController().signal }
   return runStage(stageOf(name), flags, terminal, text => t.comment(text))
 }
@@ -184,7 +182,10 @@ t.test('one face is explained: origin, triplets, prediction, neighbours, crop', 
     process.stdout.write = write
   })
   t.equal(code, 0)
-  t.match(said, /source {5}test-1.jpg\n.*\nbox {8}0.0, 0.0 to 32.0, 32.0 \(given, .*\nlabel {6}1, test/)
+  t.match(
+    said,
+    /source {5}test-1.jpg\n.*\nbox {8}0.0, 0.0 to 32.0, 32.0 \(given, .*\nlabel {6}1, test/,
+  )
   t.match(said, /triplet {4}test-0: odd, 6 of 6 votes/)
   t.match(said, /prediction \w+ at [0-9.]+ %, (right|wrong)/)
   t.equal(said.match(/^neighbour /gm)?.length, 5)
