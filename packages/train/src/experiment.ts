@@ -21,12 +21,20 @@ export interface Experiment {
   readonly learningRate: number
   /** Nesterov's */
   readonly momentum: number
+  /** how the teachers' answers are learned: one kind, weighted by its losses */
+  readonly distillation: 'none' | 'relational' | 'smooth-l1' | 'mean-squared' | 'kl-divergence'
+  /** teachers that are learned from, by their place in the targets artifact, from 0 */
+  readonly teachers: readonly number[]
+  /** divides the logits of 'kl-divergence' */
+  readonly temperature: number
   /** weight of each loss in the sum; a loss of weight 0 is not computed */
   readonly losses: {
     readonly triplet: number
     readonly crossEntropy: number
     readonly rkdDistance: number
     readonly rkdAngle: number
+    /** of 'smooth-l1', 'mean-squared' and 'kl-divergence' */
+    readonly direct: number
   }
   /** margin of the triplet loss by kind of triplet */
   readonly margins: Readonly<Record<string, number>>
@@ -88,5 +96,49 @@ export const withOverlay = (experiment: Experiment, overlay: Overlay): Experimen
   merge(experiment as unknown as Tree, overlay, '') as unknown as Experiment
 
 /** Whether an experiment learns from targets. */
-export const isDistilled = ({ losses }: Experiment): boolean =>
-  losses.rkdDistance > 0 || losses.rkdAngle > 0
+export const isDistilled = ({ distillation }: Experiment): boolean => distillation !== 'none'
+
+/** An experiment file that differs from another in `change`, at full size and at smoke size. */
+export const variantOf = (
+  { experiment, overlays }: ExperimentFile,
+  change: Overlay,
+  smokeChange: Overlay = {},
+): ExperimentFile => ({
+  experiment: withOverlay(experiment, change),
+  overlays: {
+    smoke: withOverlay(
+      withOverlay(withOverlay(experiment, overlays.smoke ?? {}), change),
+      smokeChange,
+    ),
+  },
+})
+
+/**
+ * `losses.rkdAngle=0,init=random` as an overlay; values are JSON, or text where they are none.
+ *
+ * @throws UsageError when a part is not `key=value`
+ */
+export function parseOverlay(text: string): Overlay {
+  const overlay: Record<string, unknown> = {}
+  for (const part of text === '' ? [] : text.split(/,(?=[A-Za-z][\w.]*=)/)) {
+    const [, path, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(part) ?? []
+    if (path === undefined || value === undefined)
+      throw new UsageError(`--set: found ${part}, wanted key=value, such as losses.rkdAngle=0`, {
+        found: part,
+      })
+    const keys = path.split('.')
+    const last = keys.pop()!
+    let place = overlay
+    for (const key of keys) place = (place[key] ??= {}) as Record<string, unknown>
+    place[last] = parseValue(value)
+  }
+  return overlay as Overlay
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

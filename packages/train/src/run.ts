@@ -4,15 +4,23 @@ import {
   defineStage,
   integer,
   number,
+  optionalPath,
   path,
+  text,
+  UsageError,
   type Context,
   type Values,
 } from '@deepfever/core'
 import { openArtifact, writeArtifact } from '@deepfever/formats'
 import { BACKENDS } from '@deepfever/runtime/choice'
 import { readTrainingData, type Sources } from './training-data.ts'
-import { withOverlay, type Experiment, type ExperimentFile } from './experiment.ts'
-
+import {
+  isDistilled,
+  parseOverlay,
+  withOverlay,
+  type Experiment,
+  type ExperimentFile,
+} from './experiment.ts'
 import { readStartWeights } from './start-weights.ts'
 
 const commonTrainOptions = {
@@ -29,6 +37,15 @@ const commonTrainOptions = {
     help: 'weights before the first step; default: what the configuration says',
     choices: ['default', 'pretrained', 'random'],
     standard: 'default',
+  }),
+  set: text({
+    help: 'settings of the experiment, key=value, separated by commas: epochs=2,losses.rkdAngle=0',
+    standard: '',
+  }),
+  run: text({
+    help: 'a name for a run of its own beside others: it is written to OUT-NAME',
+    role: 'execution',
+    standard: '',
   }),
   seed: integer({
     help: 'of weights, order, flips and dropout; -1: what the configuration says',
@@ -67,8 +84,8 @@ const commonTrainOptions = {
 
 const distilledOptions = {
   ...commonTrainOptions,
-  powder: path('faces artifact without labels (made by: npx deepfever detect faces)'),
-  targets: path('targets artifact of all three (made by: npx deepfever targets predict)'),
+  powder: optionalPath('faces artifact without labels (made by: npx deepfever detect faces)'),
+  targets: optionalPath('targets artifact of all three (made by: npx deepfever targets predict)'),
   unlabelledFraction: number({
     help: 'part of the unlabelled faces that is used; 0: what the configuration says',
     standard: 0,
@@ -86,39 +103,53 @@ type Places = CommonValues & {
 
 /** The experiment that the command line asks for. */
 function experimentOf({ experiment, overlays }: ExperimentFile, options: Places): Experiment {
-  const { overlay, init, seed, unlabelledFraction = 0 } = options
-  return withOverlay(
-    overlay === 'none' ? experiment : withOverlay(experiment, overlays[overlay]!),
-    {
-      ...(init !== 'default' && { init }),
-      ...(seed >= 0 && { seed }),
-      ...(unlabelledFraction > 0 && { unlabelledFraction }),
-    },
-  )
+  const { overlay, init, seed, set, unlabelledFraction = 0 } = options
+  const base = overlay === 'none' ? experiment : withOverlay(experiment, overlays[overlay]!)
+  return withOverlay(withOverlay(base, parseOverlay(set)), {
+    ...(init !== 'default' && { init }),
+    ...(seed >= 0 && { seed }),
+    ...(unlabelledFraction > 0 && { unlabelledFraction }),
+  })
 }
 
-/** Opens what the options name. */
-async function openSources(places: Places): Promise<Sources> {
-  const { fec, affectnet, powder, targets } = places
-  return {
-    fec: await openArtifact(fec, 'faces'),
-    affectnet: await openArtifact(affectnet, 'faces'),
-    ...(powder && { powder: await openArtifact(powder, 'faces') }),
-    ...(targets && { targets: await openArtifact(targets, 'targets') }),
+/** Opens what the experiment learns from, and nothing else. */
+async function openSources(places: Places, experiment: Experiment): Promise<Sources> {
+  const optional = async (name: 'powder' | 'targets', isNeeded: boolean, kind: string) => {
+    if (!isNeeded) return {}
+    const place = places[name]
+    if (!place)
+      throw new UsageError(`--${name} is missing: the experiment learns from a ${kind} artifact`, {
+        option: name,
+      })
+    return { [name]: await openArtifact(place, kind) }
   }
+  return {
+    fec: await openArtifact(places.fec, 'faces'),
+    affectnet: await openArtifact(places.affectnet, 'faces'),
+    ...(await optional('powder', experiment.batch.unlabelled > 0, 'faces')),
+    ...(await optional('targets', isDistilled(experiment), 'targets')),
+  }
+}
+
+/** Where a run is written: beside the others of its name, if it has one of its own. */
+function outOf({ out, run }: Pick<Places, 'out' | 'run'>): string {
+  if (run === '') return out
+  if (/^[\w.-]+$/.test(run)) return `${out.replace(/\/+$/, '')}-${run}`
+  throw new UsageError(`--run: found ${run}, wanted letters, digits, points and dashes`, {
+    found: run,
+  })
 }
 
 const runTraining = async (file: ExperimentFile, options: Places, context: Context) => {
   const { log, work } = context
   const experiment = experimentOf(file, options)
-  const sources = await openSources(options)
+  const sources = await openSources(options, experiment)
   const start = await readStartWeights(experiment)
   const digests = Object.entries(sources).map(([role, { digest }]) => ({ role, digest }))
   const inputs = [...digests, ...start.inputs]
   const identity = { experiment: JSON.stringify(experiment) }
-  const { out, force } = options
-  const spec = { ...work, identity, inputs, kind: 'checkpoint', out, force }
-  return writeArtifact(spec, log, async write => {
+  const spec = { ...work, identity, inputs, kind: 'checkpoint', out: outOf(options) }
+  return writeArtifact({ ...spec, force: options.force }, log, async write => {
     const data = await readTrainingData(sources, experiment, write.work)
     // TensorFlow.js is loaded only when there is something to train.
     const { train } = await import('./training-loop.ts')
@@ -126,7 +157,7 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   })
 }
 
-const BEHAVIOUR = 2
+const BEHAVIOUR = 3
 
 /** A stage that trains a teacher by the experiment `file`. */
 export const teacherStage = (name: string, file: ExperimentFile) =>
@@ -139,10 +170,10 @@ export const teacherStage = (name: string, file: ExperimentFile) =>
   })
 
 /** A stage that trains a student by the experiment `file`. */
-export const studentStage = (name: string, file: ExperimentFile) =>
+export const studentStage = (name: string, file: ExperimentFile, summary: string) =>
   defineStage({
     name: `train ${name}`,
-    summary: "the student: both data sets, unlabelled faces, and the teachers' targets",
+    summary,
     behaviour: BEHAVIOUR,
     options: distilledOptions,
     run: (options, context) => runTraining(file, options, context),

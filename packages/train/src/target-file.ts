@@ -7,6 +7,8 @@ import type { OpenFaceTable } from './face-table.ts'
 export interface TargetFile {
   readonly path: string
   readonly width: number
+  /** widths of its blocks, in order */
+  readonly blocks: readonly number[]
   /** byte of the file where the target of a face begins */
   offsetOf(row: number, flipped: boolean): number
 }
@@ -18,6 +20,7 @@ const CHUNK_BYTES = 4 * 2 ** 20
 /**
  * Lays the targets of the faces in `needed` down in `path`.
  *
+ * @param teachers those whose blocks are taken, by their place in the artifact
  * @throws FormatError before the first step when one of them has no target in one of its views
  */
 export async function writeTargetFile(
@@ -25,10 +28,12 @@ export async function writeTargetFile(
   artifact: Artifact,
   faces: OpenFaceTable,
   needed: Iterable<number>,
+  teachers: readonly number[],
 ): Promise<TargetFile> {
   const places = new Int32Array(2 * faces.length).fill(MISSING)
   const handle = await open(path, 'w')
-  let width = 0
+  const blocks = blocksOf(artifact, teachers)
+  const width = blocks.reduce((sum, block) => sum + block.width, 0)
   let written = 0
   try {
     let chunk: Float32Array[] = []
@@ -40,9 +45,14 @@ export async function writeTargetFile(
     for await (const { faceId, view, target } of artifact.rows(targets)) {
       const row = faces.rowOf.get(faceId)
       if (row === undefined) continue
-      width = target.length
       places[2 * row + (view === 'flipped' ? 1 : 0)] = written++
-      if (chunk.push(target) * target.byteLength >= CHUNK_BYTES) await flush()
+      const own = new Float32Array(width)
+      let at = 0
+      for (const { start, width: of } of blocks) {
+        own.set(target.subarray(start, start + of), at)
+        at += of
+      }
+      if (chunk.push(own) * own.byteLength >= CHUNK_BYTES) await flush()
     }
     await flush()
   } finally {
@@ -65,5 +75,28 @@ export async function writeTargetFile(
         )
     }
   const rowBytes = 4 * width
-  return { path, width, offsetOf: (row, flipped) => own[2 * row + (flipped ? 1 : 0)]! * rowBytes }
+  return {
+    ...{ path, width, blocks: blocks.map(block => block.width) },
+    offsetOf: (row, flipped) => own[2 * row + (flipped ? 1 : 0)]! * rowBytes,
+  }
+}
+
+interface Block {
+  readonly teacher: string
+  readonly start: number
+  readonly width: number
+}
+
+/** The blocks of some teachers, as the artifact's metadata name them. */
+function blocksOf({ path, manifest }: Artifact, teachers: readonly number[]): Block[] {
+  const blocks = (manifest.metadata['blocks'] ?? []) as readonly Block[]
+  const names = [...new Set(blocks.map(({ teacher }) => teacher))]
+  const missing = teachers.find(place => names[place] === undefined)
+  if (missing !== undefined || teachers.length === 0)
+    throw new FormatError(
+      `${path}: has the targets of ${names.length} teachers, wanted number ${missing ?? 'none'} ` +
+        'of them (from 0); see the setting teachers, or make targets with: npx deepfever targets predict',
+      { path, found: names.length, wanted: teachers },
+    )
+  return teachers.flatMap(place => blocks.filter(({ teacher }) => teacher === names[place]))
 }

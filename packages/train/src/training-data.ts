@@ -62,7 +62,13 @@ export async function readTrainingData(
     labelled,
     unlabelled,
     targets: isNeeded
-      ? await writeTargetFile(join(folder, 'targets.f32'), targets, faces, needed)
+      ? await writeTargetFile(
+          join(folder, 'targets.f32'),
+          targets,
+          faces,
+          needed,
+          experiment.teachers,
+        )
       : undefined,
   }
 }

@@ -46,9 +46,11 @@ const CHECKPOINTS = 'checkpoints'
 /** A trainer in the state of `from`. */
 function openTrainerOf(
   backend: Backend,
-  { network, batch, ...experiment }: Experiment,
+  experiment: Experiment,
+  { targets }: TrainingData,
   from: Partial<RunState>,
 ) {
+  const { network, batch } = experiment
   const { weights = new Map(), velocity } = from
   const parts = [3 * batch.triplets, batch.labelled, batch.unlabelled].filter(rows => rows > 0)
   return openTrainer({
@@ -56,7 +58,7 @@ function openTrainerOf(
     network: toNetwork(network),
     weights,
     ...(velocity && { velocity }),
-    losses: lossesOf(experiment),
+    losses: lossesOf(experiment, targets?.blocks),
     momentum: experiment.momentum,
     ...(experiment.batchNormBatches === 'per-dataset' && { parts }),
   })
@@ -90,7 +92,7 @@ export async function train(
     ...(last && { continuesAt: first }),
   })
   const batches = openBatches(data, experiment, workers)
-  const trainer = openTrainerOf(backend, experiment, last ?? { weights: start })
+  const trainer = openTrainerOf(backend, experiment, data, last ?? { weights: start })
   const records = await openRunFiles(write.work, RUN_FILES, last?.record.recordBytes ?? {})
   let best = last?.record.best ?? null
   const placeAt = (step: number) => ({

@@ -22,6 +22,7 @@ const places = {
 }
 const ids = [...idsOf('fec', 7), ...idsOf('affectnet', 8), ...idsOf('powder', 3)]
 await writeArtifact(spec(join(dir, 'targets'), 'targets'), silentLog, async write => {
+  write.describe({ blocks: ['a', 'b'].map((teacher, start) => ({ teacher, start, width: 1 })) })
   // Not in the order of the faces, and with one that nobody asks for.
   for (const [view, value] of [
     ['flipped', 1],

@@ -62,9 +62,12 @@ export async function drawFaces(
   return out
 }
 
-/** Random targets of both views. */
+/** Random targets of both views, half of each by one teacher. */
 export async function drawTargets(out: string, ids: readonly string[], width = TARGET_WIDTH) {
   await writeArtifact(spec(out, 'targets'), silentLog, async write => {
+    const half = width / 2
+    const blocks = ['a', 'b'].map((teacher, i) => ({ teacher, start: i * half, width: half }))
+    write.describe({ blocks, width })
     for (const faceId of ids)
       for (const view of ['plain', 'flipped']) {
         const random = openRandom(`${faceId}/${view}`)

@@ -26,7 +26,7 @@ const faces = {
 const places = { ...faces, targets: await drawTargets(join(dir, 'targets'), ids) }
 
 /** Twelve steps in two epochs. */
-const student = studentStage('tiny', tinyStudent) as Stage
+const student = studentStage('tiny', tinyStudent, 'a student') as Stage
 const train = (out: string, more: Readonly<Record<string, string | number | boolean>> = {}) =>
   run(student, { ...places, out, ...more })
 

@@ -1,12 +1,15 @@
 // tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts
 import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog, type Stage } from '@deepfever/core'
 import { openArtifact, targets, writeArtifact } from '@deepfever/formats'
-import { TEACHER, openCheckpoint } from '@deepfever/models'
+import { TEACHER, describeNetwork, openCheckpoint, toNetwork } from '@deepfever/models'
 import t from 'tap'
 import teacher256 from '../configs/teacher256.ts'
-import { withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
+import { isDistilled, withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
+import { stages } from '../src/index.ts'
+import { lossesOf } from '../src/loss-sum.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
 import { SIZE, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
 import { run, tinyStudent } from './tiny-run.ts'
@@ -23,7 +26,9 @@ const teacherFile: ExperimentFile = {
       size: SIZE,
     },
     batch: { triplets: 2, labelled: 2, unlabelled: 0 },
-    losses: { triplet: 1, crossEntropy: 0.1, rkdDistance: 0, rkdAngle: 0 },
+    distillation: 'none',
+    teachers: [],
+    losses: { triplet: 1, crossEntropy: 0.1, rkdDistance: 0, rkdAngle: 0, direct: 0 },
   },
   overlays: { smoke: {} },
 }
@@ -42,10 +47,11 @@ const distilled = { ...places, targets: await drawTargets(join(dir, 'targets'), 
 const labelledOnly = { fec: places.fec, affectnet: places.affectnet }
 
 const studentOf = (overlay: Overlay = {}) =>
-  studentStage('tiny', {
-    ...tinyStudent,
-    experiment: withOverlay(tinyStudent.experiment, overlay),
-  }) as Stage
+  studentStage(
+    'tiny',
+    { ...tinyStudent, experiment: withOverlay(tinyStudent.experiment, overlay) },
+    'a student',
+  ) as Stage
 const teacherOf = (overlay: Overlay = {}) => {
   const experiment = withOverlay(teacherFile.experiment, overlay)
   return teacherStage('tiny', { ...teacherFile, experiment }) as Stage
@@ -126,6 +132,7 @@ t.test(
 t.test('a missing target names face and view, before the first step', async t => {
   const half = join(dir, 'half')
   await writeArtifact(spec(half, 'targets'), silentLog, async write => {
+    write.describe((await openArtifact(distilled.targets, 'targets')).manifest.metadata)
     for await (const row of (await openArtifact(distilled.targets, 'targets')).rows(targets))
       if (row.faceId !== 'affectnet-3' || row.view === 'plain') await write.append(targets, row)
   })
@@ -219,5 +226,49 @@ t.test('inputs that nothing can be learned from are named', async t => {
     const { code, failure } = await run(teacherOf(), { ...labelledOnly, ...change, out })
     t.equal(code, 1)
     t.match(failure['message'], message)
+  }
+})
+
+t.test('--set changes settings, --run writes beside the others', async t => {
+  const out = join(dir, 'settings')
+  const options = { ...distilled, out, run: 'regression', stopAfter: 1 }
+  const set = 'distillation=smooth-l1,losses.direct=2,teachers=[0],network.heads.distill=3,epochs=1'
+  t.equal((await run(studentOf(), { ...options, set, stopAfter: 0 })).code, 0)
+  const { metadata } = (await openArtifact(`${out}-regression`, 'checkpoint')).manifest
+  t.match(metadata, { experiment: { distillation: 'smooth-l1', teachers: [0], epochs: 1 } })
+  for (const [wrong, message] of [
+    ['epoch=3', /^epoch: no such setting/],
+    ['epochs', /^--set: found epochs, wanted key=value/],
+    ['teachers=[2]', /targets: has the targets of 2 teachers, wanted number 2 of them/],
+    ['teachers=[0]', /^targets are 3 wide \(3\), the distillation head 6; set it with: --set=/],
+    ['distillation=kl-divergence,batch.unlabelled=0', /^stopped after step 1/],
+  ] as const)
+    t.match(
+      (await run(studentOf(), { ...options, run: 'x', set: wrong })).failure['message'],
+      message,
+    )
+  t.match(
+    (await run(studentOf(), { ...options, run: 'a/b' })).failure['message'],
+    /^--run: found a\/b/,
+  )
+  const { powder: _, ...rest } = options
+  t.match((await run(studentOf(), rest)).failure['message'], /^--powder is missing: the experiment/)
+})
+
+t.test('every experiment of configs is as it says, at full and at smoke size', async t => {
+  const files = (await readdir(new URL('../configs', import.meta.url))).sort()
+  t.same(stages.map(({ name }) => `${name.slice(6)}.ts`).sort(), files)
+  for (const file of files) {
+    const { default: own } = (await import(`../configs/${file}`)) as { default: ExperimentFile }
+    for (const experiment of [
+      own.experiment,
+      withOverlay(own.experiment, own.overlays['smoke'] ?? {}),
+    ]) {
+      const widths = isDistilled(experiment)
+        ? experiment.teachers.flatMap(() => [32, 8])
+        : undefined
+      t.ok(lossesOf(experiment, widths).some(({ weight }) => weight > 0))
+      t.ok(describeNetwork(toNetwork(experiment.network)).parameters.length > 0, file)
+    }
   }
 })

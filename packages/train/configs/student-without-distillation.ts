@@ -1,0 +1,10 @@
+/**
+ * The student from labels and triplets alone (paper, Table I: without KD).
+ *
+ *   npx deepfever train student-without-distillation --overlay=smoke --fec=DIR --affectnet=DIR --out=DIR
+ *   expected: AffectNet probe 58.8 / 62.6, FEC 85.0 (paper); not run here
+ */
+import { variantOf } from '../src/experiment.ts'
+import student from './student.ts'
+
+export default variantOf(student, { batch: { unlabelled: 0 }, distillation: 'none' })
