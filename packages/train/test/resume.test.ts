@@ -186,3 +186,22 @@ t.test('a checkpoint says where the run stood', async t => {
   t.match(failure['message'], /metrics\.jsonl: ends \d+ bytes before its checkpoint; begin anew/)
   await rm(`${out}.work`, { recursive: true })
 })
+
+t.test('verify-resume finds a killed run equal to an undisturbed one', t => {
+  const places = Object.entries(smoke).map(([key, place]) => `--${key}=${place}`)
+  const words = [
+    'verify-resume',
+    ...places,
+    `--out=${join(dir, 'verified')}`,
+    '--steps=2',
+    '--more=9',
+  ]
+  const { status, stderr } = spawnSync(process.execPath, [program, 'train', ...words], {
+    encoding: 'utf8',
+  })
+  t.equal(status, 0, stderr)
+  const events = eventsOf(stderr)
+  t.match(events.at(-1), { event: 'equal', parts: ['weights', 'momentum', 'cursors', 'nextIds'] })
+  t.ok(events.filter(({ equal }) => equal === true).length === 4)
+  t.end()
+})
