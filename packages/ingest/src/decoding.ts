@@ -125,7 +125,7 @@ export async function* decodeFrames(
     ? readAnimation(clip, sampling)
     : decodePictures(clip, sampling, decoder)
   yield* mapOrdered(pictures, ENCODERS, async ({ picture, ptsUs }, index) => {
-    const image = await encodeJpeg(picture)
+    const image = await encodeJpeg(picture, 95, 'fast')
     return { index, ptsUs, width: picture.width, height: picture.height, image }
   })
 }

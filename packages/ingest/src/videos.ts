@@ -114,7 +114,7 @@ const fresh = { duplicate_clip: true, forgotten: true, empty_file: true }
 export const videos = defineStage({
   name: 'ingest videos',
   summary: 'clips to frames, as JPEG in Arrow shards',
-  behaviour: 2,
+  behaviour: 3,
   options: {
     ...commonOptions,
     ...sourceOptions,
