@@ -15,6 +15,8 @@ const program = fileURLToPath(new URL('../bin/deepfever.mjs', import.meta.url))
 const photo = fileURLToPath(new URL('../../../datasets/demo/photos/astronaut.png', import.meta.url))
 const ffmpeg = await findFfmpeg()
 const kills = Number(process.env.DEEPFEVER_KILLS ?? 3)
+// Two processes a kill, each of some seconds.
+t.setTimeout(120_000 + kills * 60_000)
 
 /** Clips of two seconds that show a portrait in changing light. */
 async function makeClips(folder: string, count: number) {
