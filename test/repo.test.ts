@@ -82,7 +82,7 @@ t.test('every package has a README and one version', async t => {
 })
 
 t.test('source files are nouns in kebab-case, at most 400 lines', async t => {
-  const names = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config)?\.(ts|mts|mjs|js)$/
+  const names = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config|\.d)?\.(ts|mts|mjs|js)$/
   const vague = /^(utils?|common|helpers?|misc|types|constants|shared)\./
   t.strictSame(
     sources.filter(path => !names.test(basename(path)) || vague.test(basename(path))),

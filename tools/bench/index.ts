@@ -6,7 +6,7 @@ import { compare, type BenchWords, type OpenBench } from './bench.ts'
 
 const names = readdirSync(new URL('.', import.meta.url))
   .map(file => file.replace(/\.ts$/, ''))
-  .filter(name => !['index', 'bench', 'peer', 'pictures', 'inference'].includes(name))
+  .filter(name => !['index', 'bench', 'peer', 'pictures', 'inference', 'training'].includes(name))
 
 /** Prints a reason and the usage, and ends with status 2. */
 function refuse(reason: string): never {

@@ -1,93 +1,74 @@
-// A whole training step against PyTorch eager, two threads each, 140 px, all losses, no dropout:
+// A whole training step, 140 px, all losses, no dropout, two threads each:
 // npm run bench -- train --network=student|teacher --batch=8|32|140
-//   [--layout=both|contiguous|channels_last|none] [--engine=compiled|eager] [--recompute=true]
-// With both layouts a round's measure of the peer is that of the faster one.
+//   [--peer=pytorch|contiguous|channels_last|tfjs|none] [--recompute=true]
+// `pytorch`: both memory layouts in turn, a round's measure is that of the faster; `tfjs`:
+// TensorFlow.js on TensorFlow as they come, eager.
 import { fileURLToPath } from 'node:url'
 
-import { seedOf, uniforms, wordAt } from '@deepfever/core'
-import { crossEntropyLoss, rkdAngleLoss, rkdDistanceLoss, tripletLoss } from '@deepfever/losses'
-import { formulaWeights, studentNetwork, teacherNetwork } from '@deepfever/models'
-import type { Network } from '@deepfever/models'
 import { openBackend } from '@deepfever/runtime'
-import type { TrainingBatch } from '../../packages/train/src/batch-feeds.ts'
-import { openTrainer, type TrainerOptions } from '../../packages/train/src/trainer.ts'
+import { openTrainer } from '../../packages/train/src/trainer.ts'
 import type { Bench, BenchWords, Side } from './bench.ts'
 import { openPeer, openPython, type Peer } from './peer.ts'
+import { RATE, drawTraining } from './training.ts'
 
 const THREADS = 2
-const SIZE = 140
-const RATE = 0.005
-/** The paper's proportions: triplets and labelled faces; the rest has neither. */
-const STUDENT_ROWS: Readonly<Record<string, readonly [number, number]>> = {
-  8: [2, 1],
-  32: [8, 4],
-  140: [36, 16],
-}
-const peakMiB = () => Math.round(process.resourceUsage().maxRSS / 1024)
+/** Steps before the measured ones: memory grows during the first. */
+const WARM = 2
+const LAYOUTS = ['contiguous', 'channels_last']
 
 /** Opens both sides on the same images and weights. */
 export async function openBench(words: BenchWords, peers: string): Promise<Bench> {
-  const { network: kind = 'student', batch = '8', layout = 'both', engine = 'compiled' } = words
+  const { network: kind = 'student', batch: rows = '8', peer: against = 'pytorch' } = words
   const recompute = words.recompute === 'true'
-  const student = kind === 'student'
-  const rows = Number(batch)
-  const quarter = Math.floor(rows / 4)
-  const [triplets, labelled] = (student && STUDENT_ROWS[batch]) || [quarter, rows - 3 * quarter]
-  const network = student ? studentNetwork() : teacherNetwork()
-  const trainer = openTrainer({
-    backend: await openBackend({ prefer: 'native' }),
-    engine: engine as NonNullable<TrainerOptions['engine']>,
-    recompute,
-    network,
-    losses: [
-      tripletLoss({ head: 'fec', weight: 1 }),
-      crossEntropyLoss({ head: 'affectnet', weight: 0.1 }),
-      ...(student
-        ? [
-            rkdDistanceLoss({ head: 'distill', weight: 25 }),
-            rkdAngleLoss({ head: 'distill', weight: 50 }),
-          ]
-        : []),
-    ],
-    momentum: 0.9,
-    weights: formulaWeights(network, `${kind}.`),
-  })
-  const input = drawBatch(network, rows, triplets, labelled)
+  const { options, triplets, labelled, batch } = drawTraining(kind, Number(rows))
+  const backend = await openBackend({ prefer: 'native' })
+  const trainer = openTrainer({ ...options, backend, recompute })
   const opened = performance.now()
-  const { total } = await trainer.step(input, RATE)
-  console.error(
-    `opened in ${((performance.now() - opened) / 1000).toFixed(1)} s, the first step included`,
-  )
+  const { total } = await trainer.step(batch, RATE)
+  const seconds = (performance.now() - opened) / 1000
+  console.error(`the first step, with tracing and opening: ${seconds.toFixed(1)} s`)
   const ours: Side = {
-    name: `deepfever ${engine}`,
+    name: 'deepfever',
     async run() {
       const start = performance.now()
-      await trainer.step(input, RATE)
-      return (1000 * rows) / (performance.now() - start)
+      await trainer.step(batch, RATE)
+      return (1000 * Number(rows)) / (performance.now() - start)
     },
     close() {
       trainer.close()
-      console.error(`deepfever ${engine}: peak ${peakMiB()} MiB`)
+      const peak = Math.round(process.resourceUsage().maxRSS / 1024)
+      console.error(`deepfever: peak ${peak} MiB`)
       return Promise.resolve()
     },
   }
-  await ours.run()
-  const name = `train ${kind} ${batch}${recompute ? ' recompute' : ''}`
-  if (layout === 'none') return { name, unit: 'images/s', ours, peer: undefined }
-  const layouts = layout === 'both' ? ['contiguous', 'channels_last'] : [layout]
-  const python = await openPython(peers, 'torch', ['torch==2.13.0', 'numpy==2.4.6'])
-  const script = fileURLToPath(new URL('peers/training.py', import.meta.url))
+  for (let step = 0; step < WARM; step++) await ours.run()
+
   const sides: Peer[] = []
-  for (const format of layouts) {
-    const given = [script, kind, batch, `${triplets}`, `${labelled}`, `${THREADS}`, format]
-    const side = openPeer(`pytorch 2.13.0 ${format}`, python, given)
+  const add = async (side: Peer) => {
     const wanted = Number(await side.hello())
     if (!(Math.abs(total - wanted) <= 1e-3 * Math.abs(wanted)))
-      throw new Error(`first loss: found ${total}, wanted PyTorch's ${wanted}`)
-    await side.run()
+      throw new Error(`first loss: found ${total}, wanted ${side.name}'s ${wanted}`)
+    for (let step = 0; step < WARM; step++) await side.run()
     sides.push(side)
   }
-  return { name, unit: 'images/s', ours, peer: fastest(sides) }
+  if (against === 'tfjs') {
+    const script = fileURLToPath(new URL('peers/stock-tfjs.ts', import.meta.url))
+    const given = ['--import', 'tsx', script, kind, rows]
+    await add(openPeer('tfjs-node as it comes', process.execPath, given))
+  } else if (against !== 'none') {
+    const python = await openPython(peers, 'torch', ['torch==2.13.0', 'numpy==2.4.6'])
+    const script = fileURLToPath(new URL('peers/training.py', import.meta.url))
+    for (const layout of against === 'pytorch' ? LAYOUTS : [against]) {
+      const given = [script, kind, rows, `${triplets}`, `${labelled}`, `${THREADS}`, layout]
+      await add(openPeer(`pytorch 2.13.0 ${layout}`, python, given))
+    }
+  }
+  return {
+    name: `train ${kind} ${rows}${recompute ? ' recompute' : ''}`,
+    unit: 'images/s',
+    ours,
+    peer: sides.length > 0 ? fastest(sides) : undefined,
+  }
 }
 
 /** Several peers in turn; a round's measure is the fastest's. */
@@ -103,25 +84,3 @@ const fastest = (sides: readonly Peer[]): Side => ({
     for (const side of sides) await side.close?.()
   },
 })
-
-/** The images, labels and targets that the peer draws from the same names. */
-function drawBatch(
-  { normalisation: { mean, std } }: Network,
-  rows: number,
-  triplets: number,
-  labelled: number,
-): TrainingBatch {
-  const seed = seedOf('bench')
-  const images = Float32Array.from(
-    { length: rows * SIZE * SIZE * 3 },
-    (_, i) => ((wordAt(seed, i) & 255) - mean[i % 3]!) / std[i % 3]!,
-  )
-  return {
-    images,
-    size: SIZE,
-    odd: Array.from({ length: triplets }, (_, i) => i % 3),
-    margin: new Array<number>(triplets).fill(0.2),
-    labels: Array.from({ length: labelled }, (_, i) => i % 8),
-    targets: Float32Array.from(uniforms('bench-targets', rows * 80)),
-  }
-}

@@ -25,6 +25,7 @@ const file: ExperimentFile = {
     margins: { ONE_CLASS_TRIPLET: 0.1, TWO_CLASS_TRIPLET: 0.2, THREE_CLASS_TRIPLET: 0.2 },
     flip: true,
     batchNormBatches: 'joint',
+    recompute: true,
     seed: 1,
   },
   overlays: {

@@ -24,6 +24,7 @@ const file: ExperimentFile = {
     margins: { ONE_CLASS_TRIPLET: 0.1, TWO_CLASS_TRIPLET: 0.2, THREE_CLASS_TRIPLET: 0.2 },
     flip: true,
     batchNormBatches: 'joint',
+    recompute: false,
     seed: 256,
   },
   overlays: {

@@ -42,6 +42,8 @@ export interface Experiment {
   readonly flip: boolean
   /** one batch-norm batch a step, or one a data set */
   readonly batchNormBatches: 'joint' | 'per-dataset'
+  /** a compiled step computes the inputs of dense layers twice instead of keeping them */
+  readonly recompute: boolean
   readonly seed: number
 }
 

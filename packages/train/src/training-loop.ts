@@ -60,6 +60,7 @@ function openTrainerOf(
     ...(velocity && { velocity }),
     losses: lossesOf(experiment, targets?.blocks),
     momentum: experiment.momentum,
+    recompute: experiment.recompute,
     ...(experiment.batchNormBatches === 'per-dataset' && { parts }),
   })
 }

@@ -27,6 +27,7 @@ export const tinyStudent: ExperimentFile = {
     margins: { ONE_CLASS_TRIPLET: 0.1, TWO_CLASS_TRIPLET: 0.2, THREE_CLASS_TRIPLET: 0.2 },
     flip: true,
     batchNormBatches: 'joint',
+    recompute: false,
     seed: 7,
   },
   overlays: { smoke: { epochs: 1, batchNormBatches: 'per-dataset' } },
