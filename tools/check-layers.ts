@@ -31,7 +31,7 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
       thirdParty: ['@tensorflow/', 'node-api-headers', 'onnxruntime-node'],
     },
   ],
-  ['models', { rooms: ['core', 'formats', 'runtime'], thirdParty: [] }],
+  ['models', { rooms: ['core', 'formats', 'media', 'runtime'], thirdParty: [] }],
   ['losses', { rooms: ['core', 'runtime'], thirdParty: [] }],
   ['datasets', { rooms: ['core', 'formats', 'media'], thirdParty: [] }],
   ...stages.map(name => [name, stage] as const),

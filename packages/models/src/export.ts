@@ -48,7 +48,8 @@ const MEANINGS = {
 
 /**
  * A trained network for other programs: one ONNX file from RGB pixels to `embedding`, `expression`
- * and `fec`, preprocessing inside, any batch size; and its contract.
+ * and `fec`, preprocessing inside, any batch size; its form with
+ * uint8 weights; and their contract.
  *
  * @throws UsageError when there is not one label an expression class
  */
@@ -56,7 +57,7 @@ export function exportModel(
   network: Network,
   state: StateDict,
   { labels, licence, checkpoint, type = 'uint8', layout = 'nhwc' }: ModelExport,
-): { onnx: Uint8Array; contract: ModelContract } {
+): { onnx: Uint8Array; small: Uint8Array; contract: ModelContract } {
   const published = publishedForm(network)
   const { outputs, digest } = describeNetwork(published)
   const classes = outputs['expression']![0]!
@@ -87,7 +88,9 @@ export function exportModel(
     licence,
   }
   const metadata = { contract: JSON.stringify(contract) }
-  return { onnx: toOnnx(published, state, { input: 'pixels', type, layout, metadata }), contract }
+  const form = { input: 'pixels', type, layout, metadata } as const
+  const onnx = toOnnx(published, state, form)
+  return { onnx, small: toOnnx(published, state, { ...form, weights: 'uint8' }), contract }
 }
 
 /** The network with its outputs as they are published. */

@@ -1,10 +1,18 @@
 import { writeOnnxModel } from '@deepfever/runtime/onnx'
 import type { OnnxAttribute, OnnxConstant, OnnxNode, OnnxPort } from '@deepfever/runtime/onnx'
 
+import { quantiseWeights } from './onnx-weights.ts'
 import type { Shape } from './ops.ts'
 
 /** Attributes of a node by name. */
 export type Attributes = Readonly<Record<string, OnnxAttribute>>
+
+/** How a graph is written. */
+export interface GraphFile {
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+  /** uint8: a quarter of the bytes, see {@link quantiseWeights} */
+  readonly weights?: 'float32' | 'uint8' | undefined
+}
 
 /** An ONNX graph under construction. */
 export interface OnnxGraph {
@@ -17,7 +25,7 @@ export interface OnnxGraph {
   /** makes the value `from` an output of the graph, under a name of its own */
   output(name: string, from: string, shape: Shape): void
   /** the file, without the nodes and constants that no output needs */
-  write(name: string, input: OnnxPort, metadata?: Readonly<Record<string, string>>): Uint8Array
+  write(name: string, input: OnnxPort, options?: GraphFile): Uint8Array
 }
 
 /** Begins an empty graph. */
@@ -42,17 +50,12 @@ export function openGraph(): OnnxGraph {
       emit('Identity', [from], {}, name)
       outputs.push({ name, type: 'float32', shape: dimensionsOf(name, shape) })
     },
-    write(name, input, metadata = {}) {
+    write(name, input, { metadata = {}, weights = 'float32' } = {}) {
       const { needed, names } = neededNodes(nodes, outputs)
       const used = [...constants.values()].filter(constant => names.has(constant.name))
-      return writeOnnxModel({
-        name,
-        inputs: [input],
-        outputs,
-        constants: used,
-        nodes: needed,
-        metadata,
-      })
+      const exact = { nodes: needed, constants: used }
+      const body = weights === 'uint8' ? quantiseWeights(needed, used) : exact
+      return writeOnnxModel({ name, inputs: [input], outputs, ...body, metadata })
     },
   }
 }

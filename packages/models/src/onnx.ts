@@ -3,12 +3,12 @@ import type { OnnxPort } from '@deepfever/runtime/onnx'
 
 import type { Network } from './network.ts'
 import { dimensionsOf, openGraph } from './onnx-graph.ts'
-import type { OnnxGraph } from './onnx-graph.ts'
+import type { GraphFile, OnnxGraph } from './onnx-graph.ts'
 import { onnxOps } from './onnx-ops.ts'
 import { parametersOf } from './state.ts'
 
 /** What an ONNX form of a network takes and gives. */
-export interface OnnxForm {
+export interface OnnxForm extends GraphFile {
   /** 'normalised': the network's own input; 'pixels': RGB 0..255, normalised in the graph */
   readonly input?: 'normalised' | 'pixels'
   readonly type?: 'float32' | 'uint8'
@@ -18,7 +18,6 @@ export interface OnnxForm {
   readonly outputs?: readonly string[]
   /** taps that become outputs too, under their own names */
   readonly taps?: readonly string[]
-  readonly metadata?: Readonly<Record<string, string>>
 }
 
 /**
@@ -38,7 +37,7 @@ export function toOnnx(network: Network, state: StateDict, form: OnnxForm = {}):
     const value = built[output]!
     graph.output(output, value.name(), value.shape)
   }
-  return graph.write(network.name, port, form.metadata)
+  return graph.write(network.name, port, form)
 }
 
 /** The input as the caller gives it, and the name of the float32 NCHW value made of it. */

@@ -1,4 +1,4 @@
-// tap: test/stages.test.ts covers src/stages/*.ts src/published-weights.ts src/whole-file.ts
+// tap: test/stages.test.ts covers src/stages/*.ts src/published-weights.ts src/whole-file.ts src/model-card.ts src/weight-difference.ts src/onnx-weights.ts
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runStage, silentLog } from '@deepfever/core'
@@ -10,7 +10,7 @@ import {
   type StateDict,
   type Tensor,
 } from '@deepfever/formats'
-import { openSession } from '@deepfever/runtime/onnx'
+import { openSession, writeOnnxModel } from '@deepfever/runtime/onnx'
 import t from 'tap'
 import {
   BACKBONES,
@@ -28,6 +28,7 @@ import {
   type Network,
   type NetworkSpecification,
 } from '../src/index.ts'
+import { quantiseWeights } from '../src/onnx-weights.ts'
 
 const mobileNet = studentNetwork({ ...STUDENT, backbone: BACKBONES.mobilenetV2 })
 
@@ -206,7 +207,8 @@ t.test('a checkpoint becomes a model with its contract beside it', async t => {
   const checkpoint = await drawCheckpoint(dir)
   const { code } = await run('models export', `--checkpoint=${checkpoint}`, `--out=${dir}/model`)
   t.equal(code, 0)
-  t.same((await readdir(`${dir}/model`)).sort(), ['contract.json', 'student.onnx'])
+  const names = ['MODEL_CARD.md', 'contract.json', 'student.int8.onnx', 'student.onnx']
+  t.same((await readdir(`${dir}/model`)).sort(), names)
   const contract: unknown = JSON.parse(await readFile(`${dir}/model/contract.json`, 'utf8'))
   t.match(contract, {
     file: 'student.onnx',
@@ -243,4 +245,79 @@ t.test('a write that fails leaves what was there', async t => {
   t.equal((await run('models export', ...argv)).code, 1)
   t.same((await readdir(dir)).sort(), ['a.onnx', 'checkpoint'])
   t.same(await readdir(`${dir}/a.onnx`), ['file'])
+})
+
+/** A report artifact of a model, with markup in its title. */
+async function drawReport(dir: string, name: string, role: string, digest: string, extractor = '') {
+  const out = join(dir, name)
+  const work = { stage: 'eval raf', behaviour: 1, identity: {}, inputs: [] }
+  const headline = {
+    ...{ label: 'Accuracy', value: 0.5, n: 40, note: 'drawn' },
+    interval: { low: 0.35, high: 0.65, level: 0.95, resamples: 1000 },
+  }
+  const titles = { title: 'Probe <b>|</b>', banner: 'Drawn data', extractor }
+  const report = { report: 2, ...titles, headline, beside: [], digests: { [role]: digest } }
+  await writeArtifact({ ...work, out, kind: 'report' }, silentLog, write =>
+    write.file('report.json', JSON.stringify(report)),
+  )
+  return out
+}
+
+t.test('the card has data, protocol and scores, or says that nothing was measured', async t => {
+  const dir = t.testdir()
+  const checkpoint = await drawCheckpoint(dir)
+  const argv = [`--checkpoint=${checkpoint}`, `--out=${dir}/model`]
+  const readCard = () => readFile(`${dir}/model/MODEL_CARD.md`, 'utf8')
+  t.equal((await run('models export', ...argv)).code, 0)
+  const bare = await readCard()
+  t.match(bare, /Not measured: no report was given/)
+  t.match(bare, /Terms over all inputs: not stated/)
+  t.match(bare, /on 64 crops \(uniform noise, not faces\)/)
+  t.match(bare, /at work and in schools is prohibited .* article 5\(1\)\(f\)/)
+
+  const digest = sha256(await readFile(`${checkpoint}/manifest.json`))
+  const small = `${dir}/model/student.int8.onnx`
+  const own = await drawReport(dir, 'own', 'checkpoint', digest)
+  const ofSmall = await drawReport(dir, 'small', 'onnx', 'any', small)
+  t.equal((await run('models export', ...argv, `--reports=${own},${ofSmall}`)).code, 0)
+  const card = await readCard()
+  const row = '| Accuracy | 50.0 % | 35.0 % to 65.0 % (95 %) | 40 | drawn |'
+  const title = String.raw`Probe \<b\>\|\</b\>`
+  t.ok(card.includes(`| ${title} | checkpoint ${row}`), 'a score with its interval')
+  t.ok(card.includes(`| ${title} | student.int8.onnx ${row}`), 'the form that was judged')
+  t.ok(card.includes(`| probe accuracy | ${title}: 50.0 % |`))
+  t.match(card, /\*\*Drawn data\*\*/)
+
+  const foreign = await drawReport(dir, 'foreign', 'checkpoint', 'f'.repeat(64), 'other')
+  const { code, message } = await run('models export', ...argv, `--reports=${foreign}`)
+  t.equal(code, 1)
+  t.match(
+    message,
+    /foreign: judged other, wanted the checkpoint [0-9a-f]{12} or a file exported from/,
+  )
+})
+
+t.test('uint8 weights lie within half a step of the exact ones, and run', async t => {
+  const values = Float32Array.from({ length: 2048 }, (_, i) => Math.sin(i) * (i < 1024 ? 1 : 0.01))
+  const input = { name: 'x', type: 'float32', shape: ['n', 1024] } as const
+  const model = {
+    ...{ name: 'm', inputs: [input], outputs: [{ ...input, name: 'y', shape: ['n', 2] }] },
+    nodes: [{ op: 'Gemm', inputs: ['x', 'w'], outputs: ['y'], attributes: { transB: 1 } }],
+    constants: [{ name: 'w', shape: [2, 1024], values }],
+  } as const
+  const small = writeOnnxModel({ ...model, ...quantiseWeights(model.nodes, model.constants) })
+  t.ok(small.length < 0.35 * writeOnnxModel(model).length)
+  const session = await openSession<'y'>(small, { threads: 1 })
+  const eye = new Float32Array(1024 * 1024).map((_, i) => (i % 1025 === 0 ? 1 : 0))
+  const { y } = await session.run({ x: { shape: [1024, 1024], values: eye } })
+  await session.close()
+  const off = (row: number) =>
+    Math.max(
+      ...Array.from({ length: 1024 }, (_, i) =>
+        Math.abs(y.values[i * 2 + row]! - values[row * 1024 + i]!),
+      ),
+    )
+  t.ok(off(0) <= 0.501 * (2 / 255), `first row: ${off(0)}`)
+  t.ok(off(1) <= 0.501 * (0.02 / 255), `second row has a scale of its own: ${off(1)}`)
+  t.ok(off(1) > 0, 'it is quantised')
 })

@@ -1,9 +1,13 @@
 import { basename, dirname, extname, join } from 'node:path'
-import { choice, defineStage, path, text } from '@deepfever/core'
+import { choice, defineStage, optionalPath, path, text } from '@deepfever/core'
+import { openArtifact } from '@deepfever/formats'
 
 import { openCheckpoint } from '../checkpoint.ts'
 import { exportModel } from '../export.ts'
+import { renderModelCard } from '../model-card.ts'
+import { measureWeights } from '../weight-difference.ts'
 import { writeWholeFile } from '../whole-file.ts'
+import { readCrops, readScores } from './card-inputs.ts'
 
 /** AffectNet's classes by label, as the networks here are trained. */
 const AFFECTNET = 'neutral,happy,sad,surprise,fear,disgust,anger,contempt'
@@ -18,11 +22,13 @@ const LICENCE = [
 /** Writes a trained network as ONNX, for programs in other languages. */
 export const exportStage = defineStage({
   name: 'models export',
-  summary: 'a checkpoint as ONNX, preprocessing inside, and its contract',
+  summary: 'a checkpoint as ONNX, float32 and with uint8 weights, with contract and model card',
   behaviour: 1,
   options: {
     checkpoint: path('checkpoint artifact (made by: npx deepfever train)'),
-    out: path('FILE.onnx, or a folder; contract.json goes beside it'),
+    out: path(
+      'FILE.onnx, or a folder; FILE.int8.onnx, contract.json and MODEL_CARD.md go beside it',
+    ),
     type: choice({
       help: 'of the pixels, 0 to 255 in either',
       choices: ['uint8', 'float32'],
@@ -34,10 +40,16 @@ export const exportStage = defineStage({
       standard: 'nhwc',
     }),
     labels: text({ help: 'names of the expression classes, with commas', standard: AFFECTNET }),
+    reports: text({
+      help: 'report artifacts with commas, of this checkpoint or its exported files, for the card',
+      standard: '',
+    }),
+    faces: optionalPath('faces that the uint8 form is compared on; noise where there are none'),
   },
-  async run({ checkpoint: from, out, type, layout, labels }, { log }) {
+  async run({ checkpoint: from, out, type, layout, labels, reports, faces }, { log }) {
     const { network, state, specification, digest } = await openCheckpoint(from)
-    const { onnx, contract } = exportModel(network, state, {
+    const { manifest } = await openArtifact(from, 'checkpoint')
+    const { onnx, small, contract } = exportModel(network, state, {
       labels: labels.split(',').map(label => label.trim()),
       licence: LICENCE,
       checkpoint: digest,
@@ -45,12 +57,30 @@ export const exportStage = defineStage({
       layout,
     })
     const file = extname(out) === '.onnx' ? out : join(out, `${specification.kind}.onnx`)
+    const smallFile = `${file.slice(0, -'.onnx'.length)}.int8.onnx`
+    const names = { file: basename(file), smallFile: basename(smallFile) }
+    const places = reports.split(',').filter(place => place !== '')
+    const forms = new Map([
+      [names.file, onnx],
+      [names.smallFile, small],
+    ])
+    const scores = await readScores(places, digest, forms)
+    const { crops, of } = await readCrops(faces, contract.input.size[0])
+    const difference = await measureWeights(onnx, small, contract, crops, of)
+    const beside = (name: string) => join(dirname(file), name)
     await writeWholeFile(file, onnx)
-    const beside = join(dirname(file), 'contract.json')
+    await writeWholeFile(smallFile, small)
+    const json = JSON.stringify({ file: names.file, ...contract }, null, 1)
+    await writeWholeFile(beside('contract.json'), `${json}\n`)
     await writeWholeFile(
-      beside,
-      `${JSON.stringify({ file: basename(file), ...contract }, null, 1)}\n`,
+      beside('MODEL_CARD.md'),
+      renderModelCard({ ...names, contract, manifest, digest, scores, difference }),
     )
-    log.event('wrote', { path: file, sizeBytes: onnx.length, contract: beside })
+    log.event('wrote', { path: file, sizeBytes: onnx.length, contract: beside('contract.json') })
+    const { cosine, sameClass, timeRatio } = difference
+    log.event('wrote', {
+      ...{ path: smallFile, sizeBytes: small.length, crops: crops.length, sameClass, timeRatio },
+      cosine: cosine.mean,
+    })
   },
 })
