@@ -12,7 +12,7 @@ interface Room {
   readonly thirdParty: readonly string[]
 }
 
-const below = ['core', 'formats', 'media', 'runtime', 'models', 'losses', 'datasets']
+const below = ['core', 'formats', 'media', 'runtime', 'models', 'faces', 'losses', 'datasets']
 const stages = ['ingest', 'detect', 'targets', 'train', 'eval', 'extract']
 const stage: Room = { rooms: below, thirdParty: [] }
 
@@ -32,6 +32,7 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
     },
   ],
   ['models', { rooms: ['core', 'formats', 'media', 'runtime'], thirdParty: [] }],
+  ['faces', { rooms: ['core', 'formats', 'media', 'runtime', 'models'], thirdParty: [] }],
   ['losses', { rooms: ['core', 'runtime'], thirdParty: [] }],
   ['datasets', { rooms: ['core', 'formats', 'media'], thirdParty: [] }],
   ...stages.map(name => [name, stage] as const),

@@ -1,4 +1,4 @@
-// Makes packages/detect/assets/mtcnn.safetensors from facenet-pytorch's pnet.pt, rnet.pt, onet.pt:
+// Makes packages/faces/assets/mtcnn.safetensors from facenet-pytorch's pnet.pt, rnet.pt, onet.pt:
 //   node --import tsx tools/convert-mtcnn.ts FOLDER_WITH_THE_PT_FILES
 import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -14,9 +14,7 @@ const sources = {
   onet: '165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d',
 } as const
 
-const target = fileURLToPath(
-  new URL('../packages/detect/assets/mtcnn.safetensors', import.meta.url),
-)
+const target = fileURLToPath(new URL('../packages/faces/assets/mtcnn.safetensors', import.meta.url))
 
 /** The three state dicts in one safetensors file, keys prefixed by the network's name. */
 export async function convertMtcnn(folder: string): Promise<Uint8Array> {

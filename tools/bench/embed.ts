@@ -1,8 +1,7 @@
 // The student's embedding against PyTorch eager, two threads each, blocks of 32, from RGB pixels:
 // npm run bench -- embed [--pictures=128]
 import { mapOrdered } from '@deepfever/core'
-import { formulaWeights, studentNetwork } from '@deepfever/models'
-import { openNetworkExtractor } from '../../packages/eval/src/extractor.ts'
+import { formulaWeights, openNetworkExtractor, studentNetwork } from '@deepfever/models'
 import type { Bench, BenchWords, Side } from './bench.ts'
 import { BLOCK, blocksOf, drawPictures, openTorch, THREADS } from './inference.ts'
 

@@ -2,8 +2,8 @@ import { readFile, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Log } from '@deepfever/core'
 import { readManifest, type Forgotten } from '@deepfever/formats'
-import { clipIdOf, faultOf, type Clip, type Sampling } from '@deepfever/ingest'
-import { ClipError, probeClip, type Ffmpeg } from '@deepfever/media'
+import { clipIdOf, faultOf, type Clip } from '@deepfever/ingest'
+import { ClipError, probeClip, type Ffmpeg, type Sampling } from '@deepfever/media'
 
 /** Headers read for an estimate; more would tell little. */
 const PROBES = 100

@@ -18,7 +18,6 @@ import {
 } from '@deepfever/formats'
 import {
   clipIdOf,
-  decodeFrames,
   decoderOptions,
   divisionOptions,
   faultOf,
@@ -28,10 +27,14 @@ import {
   sourceOptions,
   takeFrames,
   type Clip,
+} from '@deepfever/ingest'
+import {
+  decodeFrames,
+  ffmpegVersion,
+  findFfmpeg,
   type Decoder,
   type Sampling,
-} from '@deepfever/ingest'
-import { ffmpegVersion, findFfmpeg } from '@deepfever/media'
+} from '@deepfever/media'
 import { planClips } from './clip-plan.ts'
 
 /** Clips to faces in one pass: frames are in memory only, as many as are under way. */

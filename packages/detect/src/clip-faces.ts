@@ -10,7 +10,7 @@ import {
 } from '@deepfever/formats'
 import { integer } from '@deepfever/core'
 import { gateCodeOf, gateOptions, type FaceGate } from './face-gate.ts'
-import type { CutFace, PictureAnswer } from './picture-work.ts'
+import type { CutFace, PictureAnswer } from '@deepfever/faces'
 import { openTracks } from './tracks.ts'
 
 /** Which faces of a clip are kept. */

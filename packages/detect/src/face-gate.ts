@@ -1,5 +1,5 @@
 import { number } from '@deepfever/core'
-import type { CutFace } from './picture-work.ts'
+import type { CutFace } from '@deepfever/faces'
 
 /** Thresholds of a face that is kept. */
 export interface FaceGate {

@@ -18,7 +18,7 @@ import {
   type Tally,
 } from '@deepfever/formats'
 import { openClip, writeTallies, type ClipFaces, type Keeping } from './clip-faces.ts'
-import { findFaces } from './face-finder.ts'
+import { findFaces } from '@deepfever/faces'
 
 /** What is known of a clip before its frames are looked at. */
 export type ClipName = Pick<ClipRow, 'clipId' | 'clipName'>

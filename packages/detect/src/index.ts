@@ -3,7 +3,6 @@ import { gallery } from './gallery.ts'
 import { merge } from './merge.ts'
 import { affectnetStage, fecStage, folderStage, rafStage } from './labelled-stages.ts'
 
-export * from './mtcnn/index.ts'
 export { keepingOptions } from './clip-faces.ts'
 export { detectOptions } from './faces-stage.ts'
 export {

@@ -26,7 +26,7 @@ import {
   type Forgotten,
   type Terms,
 } from '@deepfever/formats'
-import { findFaces } from './face-finder.ts'
+import { findFaces } from '@deepfever/faces'
 import { detectOptions } from './faces-stage.ts'
 
 const labelledOptions = {

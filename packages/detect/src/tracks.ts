@@ -1,4 +1,4 @@
-import { overlapOf } from './picture-work.ts'
+import { overlapOf } from '@deepfever/faces'
 
 /** Least overlap of boxes in neighbouring frames that are taken for one face. */
 const SAME_PLACE = 0.3

@@ -1,4 +1,4 @@
-// tap: test/clip-faces.test.ts covers src/quality.ts, src/face-gate.ts, src/tracks.ts, src/clip-faces.ts, src/near-duplicates.ts, src/merge.ts, src/gallery.ts
+// tap: test/clip-faces.test.ts covers src/face-gate.ts, src/tracks.ts, src/clip-faces.ts, src/near-duplicates.ts, src/merge.ts, src/gallery.ts
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,13 +27,12 @@ import {
   type Quality,
   type Tally,
 } from '@deepfever/formats'
+import { extractFace, qualityOf, type CutFace } from '@deepfever/faces'
 import { encodeJpeg, readPicture, resizePicture, type Picture } from '@deepfever/media'
 import { openClip, type Keeping } from '../src/clip-faces.ts'
 import { gateCodeOf } from '../src/face-gate.ts'
-import { extractFace, stages } from '../src/index.ts'
+import { stages } from '../src/index.ts'
 import { openSignatureIndex, withoutNearDuplicates } from '../src/near-duplicates.ts'
-import type { CutFace } from '../src/picture-work.ts'
-import { qualityOf } from '../src/quality.ts'
 import { openTracks } from '../src/tracks.ts'
 
 async function run(name: string, options: Readonly<Record<string, string | number>>) {

@@ -1,4 +1,4 @@
-// tap: test/stages.test.ts covers src/faces-stage.ts, src/faces-writer.ts, src/clip-faces.ts, src/labelled-stages.ts, src/gallery.ts, src/face-finder.ts, src/picture-work.ts
+// tap: test/stages.test.ts covers src/faces-stage.ts, src/faces-writer.ts, src/clip-faces.ts, src/labelled-stages.ts, src/gallery.ts
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,11 +16,11 @@ import {
   type Face,
   type Triplet,
 } from '@deepfever/formats'
+import { CROP_SIZE, extractFace, facesOf, type Detection } from '@deepfever/faces'
 import { decodePicture, encodeJpeg, readPicture, resizePicture } from '@deepfever/media'
 import type { Picture } from '@deepfever/media'
 import t from 'tap'
-import { CROP_SIZE, extractFace, stages, type Detection } from '../src/index.ts'
-import { facesOf } from '../src/picture-work.ts'
+import { stages } from '../src/index.ts'
 
 const photo = async (name: string, side: number): Promise<Picture> => {
   const path = fileURLToPath(new URL(`../../../datasets/demo/photos/${name}`, import.meta.url))

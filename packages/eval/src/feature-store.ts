@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { StageError, mapOrdered, type Context } from '@deepfever/core'
 import { embeddings, openArtifact, readVectors, sha256, writeArtifact } from '@deepfever/formats'
 import { codeOf, type Picture } from '@deepfever/media'
-import type { Extractor } from './extractor.ts'
+import type { Extractor } from '@deepfever/models'
 import type { FaceEntry, FaceSet } from './face-set.ts'
 
 /** Vectors of faces by id, and why a face has none. */

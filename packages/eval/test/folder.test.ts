@@ -1,13 +1,13 @@
-// tap: test/folder.test.ts covers src/face-set.ts src/feature-store.ts src/model-contract.ts src/extractor.ts src/parts.ts src/estimate.ts src/stages/folder.ts
+// tap: test/folder.test.ts covers src/face-set.ts src/feature-store.ts src/parts.ts src/estimate.ts src/stages/folder.ts
 import { readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import { embeddings, encodeShard, judgements, openArtifact, readVectors } from '@deepfever/formats'
 import { encodeJpeg } from '@deepfever/media'
+import { parseContract } from '@deepfever/models'
 import { writeOnnxModel } from '@deepfever/runtime/onnx'
 import t, { type Test } from 'tap'
 import { estimatePairs } from '../src/estimate.ts'
-import { parseContract } from '../src/model-contract.ts'
 import type { Report } from '../src/report.ts'
 import { stages } from '../src/stages/index.ts'
 

@@ -1,8 +1,6 @@
 import { merge } from './merge.ts'
 import { videos } from './videos.ts'
 
-export { decodeFrames, type DecodedFrame, type Decoder, type Sampling } from './decoding.ts'
-export { readPpm } from './ppm.ts'
 export { clipIdOf, faultOf, listClips, sourceOptions, type Clip } from './clip-list.ts'
 export {
   decoderOptions,

@@ -30,9 +30,15 @@ import {
   type Frame,
   type Groups,
 } from '@deepfever/formats'
-import { codeOf, ffmpegVersion, findFfmpeg } from '@deepfever/media'
+import {
+  codeOf,
+  decodeFrames,
+  ffmpegVersion,
+  findFfmpeg,
+  type DecodedFrame,
+  type Sampling,
+} from '@deepfever/media'
 import { clipIdOf, faultOf, listClips, sourceOptions, type Clip } from './clip-list.ts'
-import { decodeFrames, type DecodedFrame, type Sampling } from './decoding.ts'
 
 /** How frames are taken from a clip. */
 export const samplingOptions = {

@@ -5,8 +5,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import { clips, frames, openArtifact, type ClipRow, type Frame } from '@deepfever/formats'
-import { collectFfmpeg, decodePicture, findFfmpeg } from '@deepfever/media'
-import { readPpm } from '../src/ppm.ts'
+import { collectFfmpeg, decodePicture, findFfmpeg, readPpm } from '@deepfever/media'
 import { videos } from '../src/videos.ts'
 
 const runAny = (stage: Stage, argv: readonly string[], log: Log = silentLog) =>

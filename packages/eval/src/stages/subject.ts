@@ -10,11 +10,15 @@ import {
   type Values,
 } from '@deepfever/core'
 import { judgements, writeArtifact, type Judgement, type Manifest } from '@deepfever/formats'
-import { initialise, openCheckpoint } from '@deepfever/models'
-import { openNetworkExtractor, type Extractor } from '../extractor.ts'
+import {
+  initialise,
+  openCheckpoint,
+  openNetworkExtractor,
+  openOnnxExtractor,
+  type Extractor,
+} from '@deepfever/models'
 import type { FaceSet } from '../face-set.ts'
 import { openFeatureFile, storeFeatures, type Features } from '../feature-store.ts'
-import { openOnnxExtractor } from '../model-contract.ts'
 import { renderReport, type Pictures } from '../report-page.ts'
 import { encodeReport, type Measure, type Report } from '../report.ts'
 import { openTally, type Tally } from '../tally.ts'

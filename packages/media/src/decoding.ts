@@ -1,16 +1,10 @@
 import { mapOrdered } from '@deepfever/core'
-import {
-  ClipError,
-  clipInput,
-  collectFfmpeg,
-  encodeJpeg,
-  probeClip,
-  runFfmpeg,
-  type ClipFile,
-  type ClipInfo,
-  type Ffmpeg,
-} from '@deepfever/media'
 import { isWebp, readAnimation, type TimedPicture } from './animation.ts'
+import { probeClip, type ClipInfo } from './clips.ts'
+import type { Ffmpeg } from './ffmpeg-binary.ts'
+import { clipInput, collectFfmpeg, runFfmpeg, type ClipFile } from './ffmpeg.ts'
+import { ClipError } from './media-errors.ts'
+import { encodeJpeg } from './pictures.ts'
 import { readPpm } from './ppm.ts'
 import { momentsOf, type Moments, type Selection } from './selection.ts'
 

@@ -1,9 +1,11 @@
 import { ShapeError } from '@deepfever/core'
 import type { StateDict } from '@deepfever/formats'
 import type { Picture } from '@deepfever/media'
-import { describeNetwork, toOnnx, type Network } from '@deepfever/models'
 import { openPool } from '@deepfever/runtime/onnx'
 import type { ModelForm } from './model-contract.ts'
+import type { Network } from './network.ts'
+import { toOnnx } from './onnx.ts'
+import { describeNetwork } from './shapes.ts'
 
 /** Makes one vector of each face picture. */
 export interface Extractor {

@@ -1,13 +1,9 @@
 import { open } from 'node:fs/promises'
-import {
-  PictureError,
-  decodeAnimation,
-  pictureKindOf,
-  resizePicture,
-  type ClipFile,
-  type Picture,
-} from '@deepfever/media'
 import type { Sampling } from './decoding.ts'
+import type { ClipFile } from './ffmpeg.ts'
+import { PictureError } from './media-errors.ts'
+import { pictureKindOf } from './picture-kinds.ts'
+import { decodeAnimation, resizePicture, type Picture } from './pictures.ts'
 import { momentsOf } from './selection.ts'
 
 /** A selected picture of a clip and its time. */

@@ -1,5 +1,5 @@
 import { FormatError } from '@deepfever/core'
-import type { Picture } from '@deepfever/media'
+import type { Picture } from './pictures.ts'
 
 const HEADER = /^P6\n(\d+) (\d+)\n255\n/
 
