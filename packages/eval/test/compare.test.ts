@@ -130,4 +130,6 @@ t.test('compare and table read report artifacts; what they are not is said', asy
   const table = await run('eval table', [join(dir, 'reports')])
   t.match(table.printed, /\| here: net \| 70\.0 ± 28\.3 over 2 runs/)
   t.match(table.said, ['left out'])
+  t.match((await run('eval table', ['--drawn', `--reports=${one},${two}`])).printed, / over 2 runs/)
+  t.match((await run('eval table', [join(dir, 'nothing')])).said.at(-1), /no such folder/)
 })

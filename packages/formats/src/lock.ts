@@ -37,6 +37,12 @@ async function readHolder(file: string): Promise<Holder | undefined> {
   }
 }
 
+/** Whether a process is writing in `work`. */
+export async function isLocked(work: string): Promise<boolean> {
+  const holder = await readHolder(join(work, 'lock'))
+  return holder !== undefined && isAlive(holder)
+}
+
 /**
  * Takes `<work>/lock`; a lock whose process is gone is taken over.
  *

@@ -21,6 +21,8 @@ export interface RunRecord {
   readonly checkpoint: 1
   /** steps done */
   readonly step: number
+  /** of the whole run */
+  readonly steps: number
   readonly epoch: number
   /** where each stream stands: passes done, and position in the present one */
   readonly cursors: Readonly<Record<string, { readonly pass: number; readonly at: number }>>
@@ -58,6 +60,9 @@ export interface Checkpoints {
   save(record: Omit<RunRecord, 'checkpoint' | 'settings' | 'state'>, state: RunState): Promise<void>
 }
 
+/** Folder of the checkpoints in a run's work folder. */
+export const CHECKPOINTS = 'checkpoints'
+
 const RECORD = 'checkpoint.json'
 const STATE = 'state.safetensors'
 const MOMENTUM = 'momentum/'
@@ -75,7 +80,7 @@ export async function stepsIn(folder: string): Promise<number[]> {
 }
 
 /** Record of the checkpoint after `step`, without its tensors. */
-const readRecord = async (folder: string, step: number): Promise<RunRecord> =>
+export const readRecord = async (folder: string, step: number): Promise<RunRecord> =>
   JSON.parse(await readFile(join(folder, checkpointName(step), RECORD), 'utf8')) as RunRecord
 
 /**

@@ -8,8 +8,8 @@ import withoutDistillation from '../configs/student-without-distillation.ts'
 import withoutPowder from '../configs/student-without-powder.ts'
 import teacher128 from '../configs/teacher128.ts'
 import teacher256 from '../configs/teacher256.ts'
+import { list } from './list.ts'
 import { studentStage, teacherStage } from './run.ts'
-import { table } from './table.ts'
 import { verifyResume } from './verify-resume.ts'
 
 export * from './experiment.ts'
@@ -30,6 +30,6 @@ export const stages = [
     "the student with the teachers' vectors themselves",
   ),
   studentStage('student-resnet50', resnet50, 'the student on ResNet-50'),
-  table,
+  list,
   verifyResume,
 ]

@@ -13,7 +13,7 @@ export interface Result extends RunState {
 }
 
 /** Files of a checkpoint artifact beside network.json and weights.safetensors. */
-const RUN_RECORD = 'run.json'
+export const RUN_RECORD = 'run.json'
 const MOMENTUM_FILE = 'momentum.safetensors'
 const BEST_FILE = 'best.safetensors'
 

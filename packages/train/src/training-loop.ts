@@ -5,7 +5,7 @@ import type { ArtifactWriter, InputEntry } from '@deepfever/formats'
 import { toNetwork } from '@deepfever/models'
 import { openBackend, type Backend, type BackendOptions } from '@deepfever/runtime'
 import { cursorsAt, openBatches, stepsPerEpoch } from './batches.ts'
-import { openCheckpoints, type RunState } from './checkpoints.ts'
+import { CHECKPOINTS, openCheckpoints, type RunState } from './checkpoints.ts'
 import type { Experiment } from './experiment.ts'
 import { requireFiniteLosses, requireFiniteWeights } from './finite.ts'
 import { heldOutAccuracy } from './held-out.ts'
@@ -40,8 +40,9 @@ export interface RunCare {
   readonly backend: BackendOptions['prefer'] & string
 }
 
-/** Folder of the checkpoints in a run's work folder. */
-const CHECKPOINTS = 'checkpoints'
+/** Images of a step. */
+const rowsOf = ({ triplets, labelled, unlabelled }: Experiment['batch']): number =>
+  3 * triplets + labelled + unlabelled
 
 /** A trainer in the state of `from`. */
 function openTrainerOf(
@@ -103,9 +104,10 @@ export async function train(
   let saved = last && first
   let savedAt = performance.now()
 
-  const judge = async (step: number, { weights }: RunState): Promise<void> => {
+  const judge = async (step: number): Promise<void> => {
     const { heldOut } = data
-    const accuracy = await heldOutAccuracy(weights, experiment, heldOut, batches.load, backend)
+    const sizes = { size: experiment.network.size, atOnce: rowsOf(experiment.batch) }
+    const accuracy = await heldOutAccuracy(trainer, heldOut, batches.load, sizes)
     if (accuracy === undefined) return
     if (best === null || accuracy > best.accuracy) best = { step, accuracy }
     log.event('epoch', { step, heldOutAccuracy: accuracy, triplets: heldOut.length, best })
@@ -113,8 +115,9 @@ export async function train(
   const save = async (step: number): Promise<void> => {
     const state = await trainer.read()
     requireFiniteWeights(step, state.weights, saved)
-    if (step % perEpoch === 0) await judge(step, state)
-    await checkpoints.save({ ...placeAt(step), recordBytes: await records.flush() }, state)
+    if (step % perEpoch === 0) await judge(step)
+    const recordBytes = await records.flush()
+    await checkpoints.save({ ...placeAt(step), steps: total, recordBytes }, state)
     saved = step
     savedAt = performance.now()
   }

@@ -13,7 +13,7 @@ import {
   type Context,
 } from '@deepfever/core'
 import { encodeSafetensors, openArtifact, sha256, type StateDict } from '@deepfever/formats'
-import { readCheckpoint, stepsIn, type SavedRun } from './checkpoints.ts'
+import { CHECKPOINTS, readCheckpoint, stepsIn, type SavedRun } from './checkpoints.ts'
 import { readTrainingData } from './training-data.ts'
 
 const POLL_MS = 20
@@ -80,7 +80,7 @@ export const verifyResume = defineStage({
       ),
       ...options.with.split(' ').filter(word => word !== ''),
     ]
-    const folderOf = (run: string) => join(out, `${run}.work`, 'checkpoints')
+    const folderOf = (run: string) => join(out, `${run}.work`, CHECKPOINTS)
     const whole = await runApart(wordsOf('whole'), folderOf('whole'))
     const wanted = await checkpointOf(folderOf('whole'), end, whole.said)
     const cut = [...wordsOf('cut'), '--checkpoint-minutes=0']

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { openRandom, silentLog } from '@deepfever/core'
 import { faces, targets, triplets, writeArtifact } from '@deepfever/formats'
 import { encodeJpeg } from '@deepfever/media'
@@ -6,8 +7,6 @@ import { encodeJpeg } from '@deepfever/media'
 export const SIZE = 32
 /** Width of the drawn targets. */
 export const TARGET_WIDTH = 6
-/** Width of the targets that the smoke student learns from. */
-export const SMOKE_WIDTH = 80
 
 /** An artifact without a stage behind it. */
 export const spec = (out: string, kind: string) => ({
@@ -76,4 +75,19 @@ export async function drawTargets(out: string, ids: readonly string[], width = T
       }
   })
   return out
+}
+
+const idsOf = (name: string, count: number) =>
+  Array.from({ length: count }, (_, i) => `${name}-${i}`)
+
+/** Everything a student learns from, twelve triplets; its options by name. */
+export async function drawRunInputs(dir: string) {
+  const rows = Array.from({ length: 12 }, (_, i) => [i, i + 1, i + 2] as const)
+  const ids = [...idsOf('fec', 14), ...idsOf('affectnet', 24), ...idsOf('powder', 7)]
+  return {
+    fec: await drawFaces(join(dir, 'fec'), { train: 14, rows }),
+    affectnet: await drawFaces(join(dir, 'affectnet'), { train: 24, labels: 8 }),
+    powder: await drawFaces(join(dir, 'powder'), { train: 7 }),
+    targets: await drawTargets(join(dir, 'targets'), ids),
+  }
 }

@@ -1,29 +1,17 @@
-// tap: test/resume.test.ts covers src/checkpoints.ts, src/settings.ts, src/run-files.ts, src/training-loop.ts
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+// tap: test/resume.test.ts covers src/checkpoints.ts, src/settings.ts, src/list.ts, src/run-files.ts, src/training-loop.ts
 import { appendFile, cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { openRandom, type Stage } from '@deepfever/core'
-import { openArtifact } from '@deepfever/formats'
+import type { Stage } from '@deepfever/core'
+import { openArtifact, takeLock } from '@deepfever/formats'
 import t from 'tap'
 import { readCheckpoint, stepsIn } from '../src/checkpoints.ts'
+import { readRuns, runLines } from '../src/list.ts'
 import { studentStage } from '../src/run.ts'
-import { SMOKE_WIDTH, drawFaces, drawTargets } from './drawn-inputs.ts'
+import { drawFaces, drawRunInputs } from './drawn-inputs.ts'
 import { run, tinyStudent } from './tiny-run.ts'
 
 const dir = t.testdir({})
-const rows = Array.from({ length: 12 }, (_, i) => [i, i + 1, i + 2] as const)
-const idsOf = (name: string, count: number) =>
-  Array.from({ length: count }, (_, i) => `${name}-${i}`)
-const ids = [...idsOf('fec', 14), ...idsOf('affectnet', 24), ...idsOf('powder', 7)]
-const faces = {
-  fec: await drawFaces(join(dir, 'fec'), { train: 14, rows }),
-  affectnet: await drawFaces(join(dir, 'affectnet'), { train: 24, labels: 8 }),
-  powder: await drawFaces(join(dir, 'powder'), { train: 7 }),
-}
-const places = { ...faces, targets: await drawTargets(join(dir, 'targets'), ids) }
+const places = await drawRunInputs(dir)
 
 /** Twelve steps in two epochs. */
 const student = studentStage('tiny', tinyStudent, 'a student') as Stage
@@ -44,58 +32,6 @@ async function stoppedAfter(steps: number, name: string) {
   t.equal((await stepsIn(checkpoints))[0], steps)
   return { out, checkpoints }
 }
-
-/** The smoke student through the command line, twelve steps: what can be killed. */
-const smoke = { ...faces, targets: await drawTargets(join(dir, 'wide'), ids, SMOKE_WIDTH) }
-const program = fileURLToPath(new URL('../../cli/bin/deepfever.mjs', import.meta.url))
-const commandOf = (out: string, ...more: readonly string[]) => [
-  ...[program, 'train', 'student', '--overlay=smoke', '--backend=portable', `--out=${out}`],
-  ...Object.entries(smoke).map(([key, place]) => `--${key}=${place}`),
-  ...more,
-]
-const eventsOf = (stderr: string) =>
-  stderr
-    .split('\n')
-    .filter(line => line.startsWith('{'))
-    .map(line => JSON.parse(line) as Readonly<Record<string, unknown>>)
-
-t.test('a run killed at random moments ends with the bytes of an undisturbed one', async t => {
-  const [out, undisturbed] = [join(dir, 'killed'), join(dir, 'not-killed')]
-  const { status } = spawnSync(process.execPath, commandOf(undisturbed))
-  t.equal(status, 0)
-  const seed = process.env['DEEPFEVER_SEED'] ?? 'resume'
-  const random = openRandom(seed)
-  let kills = 0
-  let continued = 0
-  for (let tries = 0; tries < 30; tries++) {
-    const words = commandOf(out, '--checkpoint-minutes=0')
-    const child = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] })
-    const wanted = 1 + random.below(5)
-    const delayMs = random.next() * 50
-    let said = ''
-    child.stderr.on('data', (data: Buffer) => (said += data.toString()))
-    const checkpoints = join(`${out}.work`, 'checkpoints')
-    const before = (await stepsIn(checkpoints))[0] ?? 0
-    const watch = setInterval(async () => {
-      const [step = 0] = await stepsIn(checkpoints)
-      if (kills < 2 && step >= before + wanted) setTimeout(() => child.kill('SIGKILL'), delayMs)
-    }, 5)
-    const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
-    clearInterval(watch)
-    const training = eventsOf(said).find(({ event }) => event === 'training')
-    if (Number(training?.['continuesAt']) > 0) continued++
-    if (signal === 'SIGKILL') kills++
-    else {
-      t.equal(code, 0, said)
-      break
-    }
-  }
-  t.comment(`${kills} kills, ${continued} of the runs went on behind a checkpoint, seed ${seed}`)
-  t.ok(kills > 0 && continued > 0, 'it was killed, and went on')
-  const artifact = await openArtifact(out, 'checkpoint')
-  t.equal(artifact.digest, (await openArtifact(undisturbed, 'checkpoint')).digest)
-  t.notOk(existsSync(`${out}.work`))
-})
 
 t.test('a checkpoint of other settings is refused with what differs', async t => {
   const { out } = await stoppedAfter(5, 'refused')
@@ -145,25 +81,6 @@ t.test('a damaged checkpoint is named and passed over', async t => {
   t.equal((await openArtifact(out, 'checkpoint')).digest, wanted)
 })
 
-t.test('a full disk ends the run with its older checkpoint standing', async t => {
-  const out = join(dir, 'full')
-  spawnSync(process.execPath, commandOf(out, '--stop-after=5'))
-  const checkpoints = join(`${out}.work`, 'checkpoints')
-  const before = await readCheckpoint(checkpoints, 5)
-  // A limit on the size of a file stands in for the full disk: the write fails half-way.
-  const words = commandOf(out, '--stop-after=7').map(word => `'${word}'`)
-  // Without the environment, because what tap puts into it dies of the limit's signal.
-  const limited = `ulimit -f 64; exec env -i '${process.execPath}' ${words.join(' ')}`
-  const { status, stderr } = spawnSync('bash', ['-c', limited], { encoding: 'utf8' })
-  t.equal(status, 1)
-  t.match(
-    eventsOf(stderr).at(-1)?.['message'],
-    /step-0{8}7: the checkpoint of \d+ bytes could not be written \(EFBIG.*\); that of step 5 stands; make room, then run the same command$/,
-  )
-  t.same(await readdir(checkpoints), ['step-000000005'], 'nothing half-written is left')
-  t.equal((await readCheckpoint(checkpoints, 5)).record.state, before.record.state)
-})
-
 t.test('a checkpoint says where the run stood', async t => {
   const { out, checkpoints } = await stoppedAfter(9, 'place')
   const { record, weights, velocity } = await readCheckpoint(checkpoints, 9)
@@ -187,21 +104,19 @@ t.test('a checkpoint says where the run stood', async t => {
   await rm(`${out}.work`, { recursive: true })
 })
 
-t.test('verify-resume finds a killed run equal to an undisturbed one', t => {
-  const places = Object.entries(smoke).map(([key, place]) => `--${key}=${place}`)
-  const words = [
-    'verify-resume',
-    ...places,
-    `--out=${join(dir, 'verified')}`,
-    '--steps=2',
-    '--more=9',
-  ]
-  const { status, stderr } = spawnSync(process.execPath, [program, 'train', ...words], {
-    encoding: 'utf8',
-  })
-  t.equal(status, 0, stderr)
-  const events = eventsOf(stderr)
-  t.match(events.at(-1), { event: 'equal', parts: ['weights', 'momentum', 'cursors', 'nextIds'] })
-  t.ok(events.filter(({ equal }) => equal === true).length === 4)
-  t.end()
+t.test('train list shows runs by state, and what makes them differ', async t => {
+  const folder = join(dir, 'runs')
+  t.equal((await train(join(folder, 'tiny'))).code, 0)
+  await train(join(folder, 'tiny'), { run: 'steep', set: 'learningRate=0.1', stopAfter: 3 })
+  const [head, ...lines] = runLines(await readRuns(folder))
+  t.match(head, /^run +state +step +held-out +last losses +against the first of its kind$/)
+  t.match(lines[0], /^tiny +finished +12 of 12 +- +total \d.*, rkd-angle [\d.]+$/)
+  t.match(
+    lines[1],
+    /^tiny-steep +stopped +3 of 12 .* tiny: experiment\.learningRate 0\.05 there, 0\.1 here$/,
+  )
+  const unlock = await takeLock(join(folder, 'tiny-steep.work'))
+  t.match(runLines(await readRuns(folder))[2], /^tiny-steep +running +3 of 12/)
+  await unlock()
+  await t.rejects(readRuns(join(folder, 'none')), { message: /none: no such folder; wanted one w/ })
 })
