@@ -97,8 +97,24 @@ export function onnxOps(
     },
     prelu(name, x) {
       const slope = values(`${name}.weight`)
-      const shape = [slope.length, ...x.shape.slice(1).map(() => 1)]
-      return value(x.shape, 'PRelu', [x], {}, [constant(`${name}.weight`, shape, slope)])
+      const width = slope.length
+      if (x.shape.length !== 3)
+        return value(x.shape, 'PRelu', [x], {}, [constant(`${name}.weight`, [width], slope)])
+      // ONNX Runtime's blocked layout has no PRelu: a x + (1 - a) relu(x) stays in it
+      const scaled = (part: string, by: Float32Array, input: OnnxValue) =>
+        value(x.shape, 'Conv', [input], { kernel_shape: [1, 1], group: width }, [
+          constant(`${name}.${part}`, [width, 1, 1, 1], by),
+        ])
+      const bent = value(x.shape, 'Relu', [x])
+      const parts = [
+        scaled('linear', slope, x),
+        scaled(
+          'bend',
+          slope.map(a => 1 - a),
+          bent,
+        ),
+      ]
+      return value(x.shape, 'Add', parts)
     },
     maxPool: (x, options) =>
       value(maxPoolShape(x.shape, options), 'MaxPool', [x], {

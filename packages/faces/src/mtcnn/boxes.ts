@@ -35,27 +35,29 @@ export function suppress(
   const order = Array.from(scores.keys()).sort(
     (a, b) => scores[b]! - scores[a]! || (ties === 'first' ? a - b : b - a),
   )
-  const count = order.length
   const x1 = Float64Array.from(order, i => boxes[i * 4]!)
   const y1 = Float64Array.from(order, i => boxes[i * 4 + 1]!)
   const x2 = Float64Array.from(order, i => boxes[i * 4 + 2]! + edge)
   const y2 = Float64Array.from(order, i => boxes[i * 4 + 3]! + edge)
   const area = x1.map((x, i) => (x2[i]! - x) * (y2[i]! - y1[i]!))
-  const dropped = new Uint8Array(count)
+  const left = Int32Array.from(order.keys())
   const kept: number[] = []
-  for (let i = 0; i < count; i++) {
-    if (dropped[i]) continue
+  for (let count = left.length; count > 0;) {
+    const i = left[0]!
     kept.push(order[i]!)
-    for (let j = i + 1; j < count; j++) {
-      if (dropped[j]) continue
+    let next = 0
+    for (let at = 1; at < count; at++) {
+      const j = left[at]!
       const wide = Math.min(x2[i]!, x2[j]!) - Math.max(x1[i]!, x1[j]!)
-      if (wide <= 0) continue
       const high = Math.min(y2[i]!, y2[j]!) - Math.max(y1[i]!, y1[j]!)
-      if (high <= 0) continue
-      const shared = wide * high
-      const base = by === 'union' ? area[i]! + area[j]! - shared : Math.min(area[i]!, area[j]!)
-      if (shared / base > threshold) dropped[j] = 1
+      if (wide > 0 && high > 0) {
+        const shared = wide * high
+        const base = by === 'union' ? area[i]! + area[j]! - shared : Math.min(area[i]!, area[j]!)
+        if (shared / base > threshold) continue
+      }
+      left[next++] = j
     }
+    count = next
   }
   return kept
 }

@@ -64,9 +64,9 @@ async function proposeAt(
     if (last === height) break
   }
   return {
-    boxes: Float32Array.from(found.boxes),
-    scores: Float32Array.from(found.scores),
-    offsets: Float32Array.from(found.offsets),
+    boxes: new Float32Array(found.boxes),
+    scores: new Float32Array(found.scores),
+    offsets: new Float32Array(found.offsets),
   }
 }
 

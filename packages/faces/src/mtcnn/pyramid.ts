@@ -77,16 +77,20 @@ export interface Windows {
   readonly to: Int32Array
 }
 
-/** Adaptive average pooling's windows (torch `interpolate(mode='area')`); also enlarges. */
-export function windowsOf(start: number, end: number, count: number): Windows {
+/**
+ * Adaptive average pooling's windows (torch `interpolate(mode='area')`); also enlarges.
+ *
+ * @param into windows of `count` outputs to write over
+ */
+export function windowsOf(start: number, end: number, count: number, into?: Windows): Windows {
   const size = end - start
-  const from = new Int32Array(count)
-  const to = new Int32Array(count)
+  const windows = into ?? { from: new Int32Array(count), to: new Int32Array(count) }
+  const { from, to } = windows
   for (let i = 0; i < count; i++) {
     from[i] = start + Math.floor((i * size) / count)
     to[i] = start + Math.ceil(((i + 1) * size) / count)
   }
-  return { from, to }
+  return windows
 }
 
 /**
@@ -134,15 +138,16 @@ export function averageWindows(
 
 const MEAN = 127.5 / 128
 
-/** Averages `region` down (or up) to `size` x `size` into `target` at `at`, [3, size, size]. */
-export function averageRegion(
+/** Averages regions down (or up) to `size` x `size` into `target` at `at`, [3, size, size]. */
+export function regionAverager(
   integral: IntegralImage,
-  { left, top, right, bottom }: Region,
   size: number,
-  target: Float32Array,
-  at: number,
-): void {
-  averageWindows(integral, windowsOf(top, bottom, size), windowsOf(left, right, size), target, {
-    at,
-  })
+): (region: Region, target: Float32Array, at: number) => void {
+  const rows = windowsOf(0, size, size)
+  const columns = windowsOf(0, size, size)
+  return ({ left, top, right, bottom }, target, at) => {
+    windowsOf(top, bottom, size, rows)
+    windowsOf(left, right, size, columns)
+    averageWindows(integral, rows, columns, target, { at })
+  }
 }
