@@ -36,6 +36,13 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
   ['losses', { rooms: ['core', 'runtime'], thirdParty: [] }],
   ['datasets', { rooms: ['core', 'formats', 'media'], thirdParty: [] }],
   ...stages.map(name => [name, stage] as const),
+  [
+    'web',
+    {
+      rooms: ['core', 'media', 'runtime', 'models', 'faces'],
+      thirdParty: ['onnxruntime-web', 'vite'],
+    },
+  ],
   ['cli', { rooms: [...below, ...stages], thirdParty: [] }],
 ])
 

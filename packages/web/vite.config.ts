@@ -29,6 +29,12 @@ export default defineConfig({
     // The detector needs only core's errors; the rest of core is for Node.
     alias: { '@deepfever/core': new URL('../core/src/errors.ts', import.meta.url).pathname },
   },
-  build: { outDir: '../../.artifacts/web', emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0, modulePreload: false },
+  build: {
+    outDir: '../../.artifacts/web',
+    emptyOutDir: true,
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: false,
+  },
   preview: { host: '127.0.0.1' },
 })

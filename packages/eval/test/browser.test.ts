@@ -1,23 +1,14 @@
 // tap: test/browser.test.ts covers src/report-page.ts src/report-style.ts src/report-faces.ts
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { encodeJpeg } from '@deepfever/media'
 import t from 'tap'
+import { noBrowser, openBrowser } from '../../../tools/chromium.ts'
 import { evaluateProbe } from '../src/probe.ts'
 import { renderReport } from '../src/report-page.ts'
 import type { Report } from '../src/report.ts'
 import { drawBlobs } from './blobs.ts'
-
-const names = ['chromium', 'chromium-browser', 'google-chrome']
-const places = (process.env.PATH ?? '').split(delimiter)
-const browser = [
-  process.env.CHROMIUM_PATH ?? '',
-  ...places.flatMap(place => names.map(name => join(place, name))),
-].find(place => place !== '' && existsSync(place))
 
 const LONG = `${'a-very-long-folder-name/'.repeat(9)}<img src="http://leak.example/x">.jpg`
 const CLASSES = ['Surprise', 'Fear', 'Disgust', 'Happiness', 'Sadness', 'Anger', 'Neutral', 'None']
@@ -50,50 +41,9 @@ async function drawPage(): Promise<string> {
   return renderReport(report, new Map(ids.map(id => [id, jpeg])))
 }
 
-interface Message {
-  readonly id?: number
-  readonly method?: string
-  readonly params?: Record<string, never>
-  readonly result?: Record<string, never>
-  readonly error?: { readonly message: string }
-}
-
-/** Chromium without a window, driven over a pipe (DevTools protocol). */
-function openBrowser(profile: string) {
-  const flags = [
-    ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-    ...['--disable-background-networking', '--remote-debugging-pipe'],
-    `--user-data-dir=${profile}`,
-  ]
-  const child = spawn(browser!, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] })
-  const [input, output] = [child.stdio[3] as Writable, child.stdio[4] as Readable]
-  const waiting = new Map<number, (message: Message) => void>()
-  const events: Message[] = []
-  let text = ''
-  output.on('data', (chunk: Buffer) => {
-    const messages = (text + chunk.toString()).split('\0')
-    text = messages.pop()!
-    for (const one of messages) {
-      const message = JSON.parse(one) as Message
-      if (message.id === undefined) events.push(message)
-      else waiting.get(message.id)?.(message)
-    }
-  })
-  let last = 0
-  const call = async (method: string, params: object = {}, sessionId?: string) => {
-    const id = ++last
-    const answered = new Promise<Message>(resolve => waiting.set(id, resolve))
-    input.write(`${JSON.stringify({ id, method, params, sessionId })}\0`)
-    const { result, error } = await answered
-    if (error) throw new Error(`${method}: ${error.message}`)
-    return result as Record<string, unknown>
-  }
-  return { call, events, close: () => void child.kill() }
-}
-
 t.test(
   'the page fits a phone and a desktop, light and dark, and asks for nothing',
-  { skip: browser === undefined ? 'no Chromium on PATH, nor in CHROMIUM_PATH' : false },
+  { skip: noBrowser },
   async t => {
     const dir = t.testdir({ profile: {} })
     const page = join(dir, 'report.html')

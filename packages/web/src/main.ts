@@ -1,6 +1,6 @@
 import { messageOf } from '@deepfever/core'
 import { boxedPicture, element, faceCard } from './face-card.ts'
-import { fetchBytes, openFaceReader, type ReadFaces } from './face-reader.ts'
+import { fetchBytes, openFaceReader } from './face-reader.ts'
 import { momentsOfCamera, momentsOfClip } from './moving-picture.ts'
 import { decodeFile, toPicture } from './pixels.ts'
 import { openComparison, type Comparable } from './similarity.ts'
@@ -22,26 +22,26 @@ async function startPage(): Promise<void> {
   const video = byId<HTMLVideoElement>('video')
   const faces: Comparable[] = []
   const compare = openComparison(byId('first'), byId('second'), byId('similarity'))
-  let reader: ReadFaces | undefined
+  const reader = await openFaceReader()
   let student: Student | undefined
   let running: AbortController | undefined
 
   const useStudent = (opened: Student, name: string) => {
     student = opened
     byId('model-name').textContent = `Model: ${name}`
-    files.disabled = camera.disabled = reader === undefined
+    files.disabled = camera.disabled = false
     say('Ready.')
   }
 
   const showPicture = async (file: File) => {
     const bitmap = await decodeFile(file)
     const { width, height } = bitmap
-    const found = await reader!(toPicture(bitmap, width, height), student!)
+    const found = await reader(toPicture(bitmap, width, height), student!)
     const group = element('section', '', 'picture')
     group.setAttribute('aria-label', file.name)
     const cards = element('div', '', 'cards')
     found.forEach((face, i) => {
-      const name = `${file.name}, face ${i + 1}`
+      const name = `Face ${faces.length + 1}, ${file.name}, ${i + 1} in the picture`
       cards.append(faceCard(name, face, student!.labels))
       faces.push({ name, embedding: face.embedding })
     })
@@ -60,7 +60,7 @@ async function startPage(): Promise<void> {
     for await (const seconds of moments) {
       if (signal.aborted) break
       const { videoWidth, videoHeight } = video
-      const [largest] = await reader!(toPicture(video, videoWidth, videoHeight), student!)
+      const [largest] = await reader(toPicture(video, videoWidth, videoHeight), student!)
       seen.push({ seconds, expression: largest?.expression })
       if (seen.length > 600) seen.shift()
       drawTimeline(byId('timeline'), seen, student!.labels)
@@ -94,7 +94,7 @@ async function startPage(): Promise<void> {
         } else count += await showPicture(file)
         await breath()
       }
-      return `Done: ${count} faces read.`
+      return `Done. Faces read: ${count}.`
     })
 
   files.addEventListener('change', () => void take([...(files.files ?? [])]))
@@ -132,7 +132,7 @@ async function startPage(): Promise<void> {
     })
   })
 
-  reader = await openFaceReader()
+  byId<HTMLInputElement>('model').disabled = false
   try {
     const json = new TextDecoder().decode(await fetchBytes('models/contract.json'))
     useStudent(await openStudent(await fetchBytes('models/student.onnx'), json), 'of this site')

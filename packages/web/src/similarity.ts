@@ -1,7 +1,7 @@
 import { element } from './face-card.ts'
 
 /** Cosine of two embeddings, -1 to 1. */
-export function cosineOf(a: Float32Array, b: Float32Array): number {
+function cosineOf(a: Float32Array, b: Float32Array): number {
   let [ab, aa, bb] = [0, 0, 0]
   a.forEach((value, i) => {
     ab += value * b[i]!

@@ -1,3 +1,4 @@
+export { readMtcnn } from './models.ts'
 export { openDetector } from './open-detector.ts'
 export type { Detector } from './open-detector.ts'
 export type { Detect, Detection, DetectorOptions } from './detector.ts'
