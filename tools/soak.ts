@@ -1,5 +1,6 @@
 // Repeats tests to find the ones that fail now and then: npm run soak -- [--minutes=10] [FILE …]
-// Drawn properties take a new seed each round; a failure prints its own.
+// Drawn properties take a new seed each round; a failure prints its own. A round has 20 kills and
+// 1,000 damages of each format, unless DEEPFEVER_KILLS and DEEPFEVER_DAMAGES say otherwise.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -23,7 +24,8 @@ do {
   round++
   const started = performance.now()
   const words = ['run', '--reporter=terse', ...positionals]
-  const child = spawn(tap, words, { cwd: repositoryRoot, stdio: 'inherit' })
+  const env = { DEEPFEVER_KILLS: '20', DEEPFEVER_DAMAGES: '1000', ...process.env }
+  const child = spawn(tap, words, { cwd: repositoryRoot, env, stdio: 'inherit' })
   const [code] = (await once(child, 'close')) as [number | null]
   if (code !== 0) failed++
   const seconds = ((performance.now() - started) / 1000).toFixed(1)

@@ -10,7 +10,7 @@ export async function openBench({ pictures = '128' }: BenchWords, peers: string)
   const network = studentNetwork()
   const state = formulaWeights(network, 'student.')
   const embedder = openNetworkExtractor(network, state, {
-    ...{ digest: '', name: 'student', output: 'embedding', workers: THREADS },
+    ...{ digest: '', terms: [], name: 'student', output: 'embedding', workers: THREADS },
   })
   const all = drawPictures(Number(pictures))
   const first = await embedder.embed(all.slice(0, BLOCK))

@@ -15,7 +15,7 @@ export async function openBench({ pictures = '64' }: BenchWords, peers: string):
     const specification = { kind: 'teacher', ...TEACHER, embedding } as const
     const network = toNetwork(specification)
     const state = formulaWeights(network, `teacher${embedding}.`)
-    return { path: '', digest: `${embedding}`, specification, network, state }
+    return { path: '', digest: `${embedding}`, terms: [], specification, network, state }
   })
   const teachers = openTeachers(pair, THREADS)
   const all = drawPictures(Number(pictures))

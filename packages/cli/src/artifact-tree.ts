@@ -1,30 +1,55 @@
-import { readdir } from 'node:fs/promises'
+import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openArtifact, readManifest, type Artifact } from '@deepfever/formats'
 
-/** What stands below a folder: artifacts by place, and the work folders of unfinished runs. */
+/** A model that `models export` wrote, as the contract beside it says. */
+interface ExportedModel {
+  readonly path: string
+  /** digest of the checkpoint artifact that it was made from */
+  readonly checkpoint: string
+}
+
+/** What stands below a folder: artifacts, work folders of unfinished runs, exported models. */
 export interface ArtifactTree {
   readonly artifacts: readonly Artifact[]
   readonly workFolders: readonly string[]
+  readonly exports: readonly ExportedModel[]
 }
 
-/** Finds all artifacts and work folders below `root`; nothing inside one is looked at. */
+const CONTRACT = 'contract.json'
+
+/** The model beside a contract; none where it is another program's. */
+async function readExport(folder: string): Promise<ExportedModel[]> {
+  try {
+    const json = await readFile(join(folder, CONTRACT), 'utf8')
+    const { file, checkpoint } = JSON.parse(json) as Record<string, unknown>
+    if (typeof file === 'string' && typeof checkpoint === 'string')
+      return [{ path: join(folder, file), checkpoint }]
+  } catch {
+    // not JSON, or not readable: no contract of ours
+  }
+  return []
+}
+
+/** Finds all of them below `root`; nothing inside an artifact or work folder is looked at. */
 export async function findArtifacts(root: string): Promise<ArtifactTree> {
   const artifacts: Artifact[] = []
   const workFolders: string[] = []
+  const exports: ExportedModel[] = []
   const visit = async (folder: string): Promise<void> => {
     const found = await readManifest(folder)
     if (found) artifacts.push(await openArtifact(folder, found.manifest.kind))
     else
       for (const entry of await readdir(folder, { withFileTypes: true }))
-        if (entry.isDirectory()) {
+        if (entry.name === CONTRACT) exports.push(...(await readExport(folder)))
+        else if (entry.isDirectory()) {
           const place = join(folder, entry.name)
           if (entry.name.endsWith('.work')) workFolders.push(place)
           else await visit(place)
         }
   }
   await visit(root)
-  return { artifacts, workFolders }
+  return { artifacts, workFolders, exports }
 }
 
 /** The artifacts made from one of `digests`, or from one made from it, and so on. */

@@ -98,16 +98,18 @@ async function rewrite(artifact: Artifact, forgotten: Forgotten, log: Log): Prom
 /** Takes clips and faces out of everything that was made of them. */
 const forget = defineStage({
   name: 'data forget',
-  summary: 'clips and faces out of artifacts, pages, work folders and caches; lists checkpoints',
+  summary: 'clips and faces out of artifacts, pages, work folders and caches; lists trained models',
   behaviour: 1,
   options: {
     list: path('forget.txt: a line is the digest of a clip or the id of a face'),
     root: optionalPath('folder with the artifacts', '.artifacts'),
     cache: optionalPath('cache of Nx, which is emptied', '.nx/cache'),
+    models: optionalPath('folder with exported models besides those below root'),
   },
-  async run({ list, root, cache }, { log, checkpoint }) {
+  async run({ list, root, cache, models }, { log, checkpoint }) {
     const forgotten = await openForgotten(list)
-    const { artifacts, workFolders } = await findArtifacts(root)
+    const { artifacts, workFolders, exports } = await findArtifacts(root)
+    const others = models ? (await findArtifacts(models)).exports : []
     for (const work of workFolders) {
       // Refused while a run is writing there.
       const unlock = await takeLock(work)
@@ -125,9 +127,12 @@ const forget = defineStage({
     for (const artifact of new Set([...holding, ...made])) {
       const { path: place, manifest } = artifact
       const { stage, kind, files } = manifest
-      if (kind === 'checkpoint')
+      if (kind === 'checkpoint') {
         log.warn('was trained on what is forgotten; train it again', { path: place, stage })
-      else if (files.length > 0) {
+        for (const { path, checkpoint } of [...exports, ...others])
+          if (checkpoint === artifact.digest)
+            log.warn('was exported from such a checkpoint; export it again', { path, from: place })
+      } else if (files.length > 0) {
         // A page or report shows or counts faces in ways that no table tells.
         await rm(place, { recursive: true, force: true })
         log.event('removed', { path: place, stage, remedy: `npx deepfever ${stage}` })

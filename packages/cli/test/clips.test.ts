@@ -92,75 +92,94 @@ async function filesBelow(folder: string): Promise<string[]> {
   return entries.filter(e => e.isFile()).map(e => join(e.parentPath, e.name))
 }
 
-t.test('what is forgotten is found nowhere afterwards; checkpoints are named', async t => {
-  const dir = t.testdir({ clips: {}, '.artifacts': {}, cache: { entry: '' } })
-  const root = join(dir, '.artifacts')
-  await makeClips(join(dir, 'clips'), ['a.mp4', 'b.mp4'])
-  const place = (name: string) => join(root, name)
-  const take = async (command: string, ...argv: string[]) =>
-    t.equal((await run(command, ...argv)).code, 0, command)
-  await take('ingest videos', `--source=${dir}/clips`, `--out=${place('frames')}`, '--fps=2')
-  await take('detect faces', `--frames=${place('frames')}`, `--out=${place('faces')}`)
-  await take('detect gallery', `--faces=${place('faces')}`, `--out=${place('gallery')}`)
-  const rows = await facesOf(place('faces'))
-  const digest = (await readManifest(place('faces')))!.digest
-  const made = { stage: 'draw', behaviour: 1, identity: {}, inputs: [{ role: 'faces', digest }] }
-  const spec = { ...made, out: place('targets'), kind: 'targets' }
-  await writeArtifact(spec, silentLog, async write => {
-    for (const { faceId } of rows)
-      await write.append(targets, { faceId, view: 'plain', target: Float32Array.of(1) })
-    write.accept(rows.length)
-    await write.done('all', rows.length)
-  })
-  const trained = { ...made, out: place('teacher'), kind: 'checkpoint', identity: { epochs: 1 } }
-  await writeArtifact(trained, silentLog, async write => {
-    await write.file('weights', 'numbers')
-    await write.done('all', 0)
-  })
-  await mkdir(place('faces.work'))
-  const [first, second, third] = rows as [Face, Face, Face]
-  await writeFile(join(place('faces.work'), 'half'), first.crop)
-  await writeFile(join(dir, 'cache', 'entry'), first.crop)
+t.test(
+  'what is forgotten is found nowhere afterwards; checkpoints and exported models are named',
+  async t => {
+    const dir = t.testdir({ clips: {}, '.artifacts': {}, cache: { entry: '' } })
+    const root = join(dir, '.artifacts')
+    await makeClips(join(dir, 'clips'), ['a.mp4', 'b.mp4'])
+    const place = (name: string) => join(root, name)
+    const take = async (command: string, ...argv: string[]) =>
+      t.equal((await run(command, ...argv)).code, 0, command)
+    await take('ingest videos', `--source=${dir}/clips`, `--out=${place('frames')}`, '--fps=2')
+    await take('detect faces', `--frames=${place('frames')}`, `--out=${place('faces')}`)
+    await take('detect gallery', `--faces=${place('faces')}`, `--out=${place('gallery')}`)
+    const rows = await facesOf(place('faces'))
+    const digest = (await readManifest(place('faces')))!.digest
+    const made = { stage: 'draw', behaviour: 1, identity: {}, inputs: [{ role: 'faces', digest }] }
+    const spec = { ...made, out: place('targets'), kind: 'targets' }
+    await writeArtifact(spec, silentLog, async write => {
+      for (const { faceId } of rows)
+        await write.append(targets, { faceId, view: 'plain', target: Float32Array.of(1) })
+      write.accept(rows.length)
+      await write.done('all', rows.length)
+    })
+    const trained = { ...made, out: place('teacher'), kind: 'checkpoint', identity: { epochs: 1 } }
+    await writeArtifact(trained, silentLog, async write => {
+      await write.file('weights', 'numbers')
+      await write.done('all', 0)
+    })
+    const checkpoint = (await readManifest(place('teacher')))!.digest
+    await mkdir(place('models'))
+    const contract = JSON.stringify({ file: 'teacher.onnx', checkpoint })
+    await writeFile(join(place('models'), 'contract.json'), contract)
+    await mkdir(join(dir, 'elsewhere'))
+    await writeFile(join(dir, 'elsewhere', 'contract.json'), contract)
+    await mkdir(place('faces.work'))
+    const [first, second, third] = rows as [Face, Face, Face]
+    await writeFile(join(place('faces.work'), 'half'), first.crop)
+    await writeFile(join(dir, 'cache', 'entry'), first.crop)
 
-  const clipId = third.faceId.split('@')[0]!
-  t.not(clipId, first.faceId.split('@')[0], 'of another clip')
-  const inClip = rows.filter(({ faceId }) => faceId.startsWith(`${clipId}@`))
-  await writeFile(join(dir, 'forget.txt'), `${first.faceId}\n${clipId}\n`)
-  const lost = [first, ...inClip]
-  const holding = async (face: Uint8Array) => {
-    const crop = Buffer.from(face)
-    const found: string[] = []
-    const base64 = crop.toString('base64')
-    for (const file of [
-      ...(await filesBelow(root)),
-      ...(await filesBelow(join(dir, 'cache')).catch(() => [])),
-    ]) {
-      const bytes = await readFile(file)
-      if (bytes.includes(crop) || bytes.includes(base64)) found.push(file)
+    const clipId = third.faceId.split('@')[0]!
+    t.not(clipId, first.faceId.split('@')[0], 'of another clip')
+    const inClip = rows.filter(({ faceId }) => faceId.startsWith(`${clipId}@`))
+    await writeFile(join(dir, 'forget.txt'), `${first.faceId}\n${clipId}\n`)
+    const lost = [first, ...inClip]
+    const holding = async (face: Uint8Array) => {
+      const crop = Buffer.from(face)
+      const found: string[] = []
+      const base64 = crop.toString('base64')
+      for (const file of [
+        ...(await filesBelow(root)),
+        ...(await filesBelow(join(dir, 'cache')).catch(() => [])),
+      ]) {
+        const bytes = await readFile(file)
+        if (bytes.includes(crop) || bytes.includes(base64)) found.push(file)
+      }
+      return found
     }
-    return found
-  }
-  t.ok((await holding(first.crop)).length >= 4, 'shard, page, work folder and cache hold it before')
-  const words = [`--list=${dir}/forget.txt`, `--root=${root}`, `--cache=${dir}/cache`]
-  const { code, said } = await run('data forget', ...words)
-  t.equal(code, 0)
-  for (const { crop, faceId } of lost) {
-    t.same(await holding(crop), [], faceId)
-    for (const file of await filesBelow(root))
-      t.notOk((await readFile(file)).includes(faceId), `${faceId} in ${file}`)
-  }
-  t.same((await holding(second.crop)).length, 1, 'the others stay')
-  t.same((await facesOf(place('faces'))).length, rows.length - lost.length)
-  t.match((await openArtifact(place('targets'), 'targets')).manifest.ledger, {
-    inputs: rows.length,
-    rejects: { forgotten: { count: lost.length } },
-  })
-  t.notOk(existsSync(place('gallery')), 'a page is removed, not edited')
-  t.match(
-    said.find(({ name }) => name.startsWith('was trained on')),
-    { fields: { path: place('teacher') } },
-  )
-  await rm(place('teacher'), { recursive: true })
-  const again = await run('data forget', ...words)
-  t.match(again.said.at(-1), { name: 'done', fields: { artifacts: 0 } }, 'nothing is left to do')
-})
+    t.ok(
+      (await holding(first.crop)).length >= 4,
+      'shard, page, work folder and cache hold it before',
+    )
+    const words = [`--list=${dir}/forget.txt`, `--root=${root}`, `--cache=${dir}/cache`]
+    words.push(`--models=${dir}/elsewhere`)
+    const { code, said } = await run('data forget', ...words)
+    t.equal(code, 0)
+    for (const { crop, faceId } of lost) {
+      t.same(await holding(crop), [], faceId)
+      for (const file of await filesBelow(root))
+        t.notOk((await readFile(file)).includes(faceId), `${faceId} in ${file}`)
+    }
+    t.same((await holding(second.crop)).length, 1, 'the others stay')
+    t.same((await facesOf(place('faces'))).length, rows.length - lost.length)
+    t.match((await openArtifact(place('targets'), 'targets')).manifest.ledger, {
+      inputs: rows.length,
+      rejects: { forgotten: { count: lost.length } },
+    })
+    t.notOk(existsSync(place('gallery')), 'a page is removed, not edited')
+    t.match(
+      said.find(({ name }) => name.startsWith('was trained on')),
+      { fields: { path: place('teacher') } },
+    )
+    const exported = said.filter(({ name }) => name.startsWith('was exported from'))
+    const listed = [place('models'), join(dir, 'elsewhere')].map(of => join(of, 'teacher.onnx'))
+    t.same(
+      exported.map(({ fields }) => fields['path']),
+      listed,
+    )
+    await rm(place('teacher'), { recursive: true })
+    const again = await run('data forget', ...words)
+    t.match(again.said.at(-1), { name: 'done', fields: { artifacts: 0 } }, 'nothing is left to do')
+  },
+)

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { mapOrdered } from '@deepfever/core'
+import { stages as datasets } from '@deepfever/datasets'
 import t from 'tap'
 import { main } from '../src/index.ts'
 
@@ -83,9 +84,10 @@ t.test('help and slips: what there is, and the nearest word', async t => {
 
 t.test('what else is no command: said on standard error, exit code 2', async t => {
   const see = 'see: npx deepfever'
+  const targets = datasets.map(({ name }) => name.split(' ')[1]).join(', ')
   for (const [argv, message] of [
     [['constructor', 'index'], `unknown stage constructor; ${see} --help`],
-    [['datasets'], `datasets: no target given; targets: demo, index; ${see} --help`],
+    [['datasets'], `datasets: no target given; targets: ${targets}; ${see} --help`],
     [['datasets', 'indx'], `datasets: unknown target indx; did you mean index?; ${see} --help`],
     [
       ['datasets', 'index'],

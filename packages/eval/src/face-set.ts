@@ -1,7 +1,14 @@
 import { basename, join } from 'node:path'
 import { UsageError, openRandom, type Log } from '@deepfever/core'
 import { openSource, readClassFolders } from '@deepfever/datasets'
-import { faces, openArtifact, type Artifact, type Face } from '@deepfever/formats'
+import {
+  faces,
+  openArtifact,
+  unstatedTerms,
+  type Artifact,
+  type Face,
+  type Terms,
+} from '@deepfever/formats'
 import { decodeCrop, readPicture, resizePicture, type Picture } from '@deepfever/media'
 
 /** A face to be judged, its picture not yet decoded. */
@@ -20,6 +27,8 @@ export interface FaceSet {
   readonly place: string
   /** names the data */
   readonly digest: string
+  /** under which its pictures may be used */
+  readonly terms: readonly Terms[]
   readonly total: number
   /** names in label order, where the data says them */
   readonly classes: readonly string[] | undefined
@@ -39,11 +48,12 @@ export async function openFaces(
 ): Promise<FaceSet & { readonly artifact: Artifact }> {
   const artifact = await openArtifact(path, 'faces')
   const splitOf = parting ? await partFaces(artifact, parting) : ({ split }: Face) => split
-  const { tables, metadata } = artifact.manifest
+  const { tables, metadata, terms } = artifact.manifest
   return {
     place: path,
     artifact,
     digest: artifact.digest,
+    terms,
     total: tables[faces.name]?.rows ?? 0,
     classes: metadata['classes'] as string[] | undefined,
     lost: (metadata['lost'] ?? {}) as Record<string, number[]>,
@@ -81,6 +91,7 @@ export async function openFolder(place: string, parting: GroupParting, log: Log)
   return {
     place,
     digest: source.digest,
+    terms: [unstatedTerms],
     total: pictures.length,
     classes,
     lost: {},

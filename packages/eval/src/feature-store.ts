@@ -25,11 +25,12 @@ export async function storeFeatures(
   { log, checkpoint }: Pick<Context, 'log' | 'checkpoint'>,
 ): Promise<Features> {
   const inputs = [
-    { role: 'model', digest: extractor.digest },
-    { role: 'faces', digest: faceSet.digest },
+    { role: 'model', digest: extractor.digest, terms: extractor.terms },
+    { role: 'faces', digest: faceSet.digest, terms: faceSet.terms },
   ]
   const { preprocessing } = extractor
-  const key = sha256(JSON.stringify([inputs, preprocessing])).slice(0, 16)
+  const digests = inputs.map(({ role, digest }) => ({ role, digest }))
+  const key = sha256(JSON.stringify([digests, preprocessing])).slice(0, 16)
   const out = join(cache, key)
   const work = { stage: 'eval features', behaviour: 1, identity: { preprocessing } }
   await writeArtifact({ ...work, kind: 'features', inputs, out }, log, async write => {

@@ -20,8 +20,9 @@ export async function storeHashes(
   workers: number,
   { log, checkpoint }: Pick<Context, 'log' | 'checkpoint'>,
 ): Promise<Uint32Array> {
-  const out = join(cache, `hashes-${sha256(faceSet.digest).slice(0, 16)}`)
-  const inputs = [{ role: 'faces', digest: faceSet.digest }]
+  const { digest, terms } = faceSet
+  const out = join(cache, `hashes-${sha256(digest).slice(0, 16)}`)
+  const inputs = [{ role: 'faces', digest, terms }]
   const work = { stage: 'eval hashes', behaviour: 1, identity: {} }
   await writeArtifact({ ...work, kind: 'hashes', inputs, out }, log, async write => {
     const hashes = new Uint32Array(faceSet.total * 4)

@@ -41,6 +41,7 @@ const spec = (out: string, kind: string) => ({
   behaviour: 1,
   identity: {},
   inputs: [],
+  terms: [{ licence: `of ${kind}`, consent: 'none needed', contact: '' }],
 })
 
 async function drawArtifacts(dir: string, classes: number, testSplit: string) {
@@ -158,7 +159,9 @@ t.test('a RAF probe reports itself, the untrained network and where faces went',
   t.equal(report.banner, 'Smoke: drawn data')
   t.equal(report.configuration['penalty'], 10_000)
   t.match(await readFile(join(out, 'report.html'), 'utf8'), 'Smoke: drawn data')
-  const digest = (await openArtifact(out, 'report')).digest
+  const { digest, manifest } = await openArtifact(out, 'report')
+  const licences = manifest.terms.map(({ licence }) => licence)
+  t.same(licences, ['of checkpoint', 'of faces'], 'the terms of all inputs')
   t.equal(await run('eval raf', { ...options, workers: '1', force: '' }), 0)
   t.equal((await openArtifact(out, 'report')).digest, digest, 'workers do not change a byte')
 })

@@ -61,7 +61,7 @@ export interface ArtifactWriter {
 const SHARD_BYTES = 32 * 2 ** 20
 const SHARD_ROWS = 8192
 /** or inside an item that is this many times larger, so that memory stays bounded. */
-const LONG_ITEM = 4
+const LONG_ITEM = 2
 
 const sizeOf = (row: Row): number =>
   Object.values(row).reduce<number>(

@@ -122,6 +122,10 @@ const isInput = (value: unknown): boolean =>
 const isTerms = (value: unknown): boolean =>
   isObject(value) && ['licence', 'consent', 'contact'].every(key => typeof value[key] === 'string')
 
+/** The terms that a value holds; those of what says nothing where it holds none. */
+export const toTerms = (value: unknown): readonly Terms[] =>
+  Array.isArray(value) && value.every(isTerms) ? (value as readonly Terms[]) : [unstatedTerms]
+
 const isLedger = ({ inputs, outputs, rejects }: Record<string, unknown>): boolean =>
   Number.isSafeInteger(inputs) &&
   Number.isSafeInteger(outputs) &&

@@ -1,4 +1,5 @@
-// tap: test/properties.test.ts covers src/arrow.ts, src/parquet.ts, src/shard.ts, src/table.ts, src/manifest.ts, src/artifact.ts
+// tap: test/properties.test.ts covers src/foreign/tar.ts, src/arrow.ts, src/parquet.ts, src/shard.ts, src/table.ts, src/manifest.ts, src/artifact.ts
+// DEEPFEVER_DAMAGES=1000 damages each format so often; without it 100 times.
 import { deepStrictEqual } from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,11 +17,15 @@ import {
   float32Vector,
   int32,
   int64,
+  listTar,
   openArtifact,
   utf8,
   writeArtifact,
   type RowOf,
 } from '../src/index.ts'
+
+const damages = Number(process.env['DEEPFEVER_DAMAGES'] ?? 100)
+t.setTimeout(60_000 + damages * 500)
 
 const columns = {
   text: utf8('any'),
@@ -132,7 +137,7 @@ for (const [storage, table] of Object.entries(tables)) {
       return found
     }
     let refused = 0
-    const damages = fc.asyncProperty(anyDamage, async damage => {
+    const property = fc.asyncProperty(anyDamage, async damage => {
       const shardRead = await after(shard, files.shard, damage)
       if (!(shardRead instanceof FormatError)) throw new Error('a damaged shard was read')
       const manifestRead = await after(manifest, files.manifest, damage)
@@ -144,8 +149,8 @@ for (const [storage, table] of Object.entries(tables)) {
         Object.values(ledger.rejects).map(({ count }) => count.toFixed())
       }
     })
-    await fc.assert(damages, { numRuns: 100 })
-    t.ok(refused > 30, `${refused} of 100 damaged manifests were refused`)
+    await fc.assert(property, { numRuns: damages })
+    t.ok(refused > 0.3 * damages, `${refused} of ${damages} damaged manifests were refused`)
   })
 
   t.test(`${storage}: a shard that was cut off anywhere never reads as fewer rows`, async t => {
@@ -160,7 +165,51 @@ for (const [storage, table] of Object.entries(tables)) {
         if (!(found instanceof FormatError)) throw new Error(`${length} bytes: ${String(found)}`)
       },
     )
-    await fc.assert(property, { numRuns: 100 })
-    t.pass('100 lengths')
+    await fc.assert(property, { numRuns: damages })
+    t.pass(`${damages} lengths`)
   })
 }
+
+/** A member of a tar file in the ustar layout. */
+function tarMember(name: string, kind: string, data: Buffer): Buffer {
+  const header = Buffer.alloc(512)
+  header.write(name, 0)
+  header.write(data.length.toString(8).padStart(11, '0'), 124)
+  header.write(' '.repeat(8), 148)
+  header.write(kind, 156)
+  header.write('ustar\u000000', 257)
+  const sum = header.reduce((total, byte) => total + byte, 0)
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  return Buffer.concat([header, data, Buffer.alloc((512 - (data.length % 512)) % 512)])
+}
+
+t.test('tar: a damaged file is a FormatError, or its members lie inside it', async t => {
+  const place = join(t.testdir({}), 'clips.tar')
+  const whole = Buffer.concat([
+    tarMember('a.mp4', '0', Buffer.alloc(700, 1)),
+    tarMember('pax', 'x', Buffer.from('21 path=folder/b.mp4\n')),
+    tarMember('b', '0', Buffer.alloc(30, 2)),
+    tarMember('long', 'L', Buffer.from('c.mp4\0')),
+    tarMember('c', '0', Buffer.alloc(512, 3)),
+    Buffer.alloc(1024),
+  ])
+  const list = async (file: Uint8Array) => {
+    await writeFile(place, file)
+    const members: string[] = []
+    for await (const { name, start, sizeBytes } of listTar(place)) {
+      if (!(start >= 512 && sizeBytes >= 0 && start + sizeBytes <= file.length))
+        throw new Error(`${name} ends at byte ${start + sizeBytes} of ${file.length}`)
+      members.push(name)
+    }
+    return members
+  }
+  t.same(await list(whole), ['a.mp4', 'folder/b.mp4', 'c.mp4'])
+  let refused = 0
+  const property = fc.asyncProperty(anyDamage, async damage => {
+    const found = await list(damaged(whole, damage)).catch((thrown: unknown) => thrown)
+    if (found instanceof FormatError) refused++
+    else if (found instanceof Error) throw found
+  })
+  await fc.assert(property, { numRuns: damages })
+  t.ok(refused > 0.2 * damages, `${refused} of ${damages} damaged files were refused`)
+})

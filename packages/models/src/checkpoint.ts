@@ -5,6 +5,7 @@ import {
   openArtifact,
   type ArtifactWriter,
   type StateDict,
+  type Terms,
 } from '@deepfever/formats'
 import { toNetwork, type NetworkSpecification } from './specification.ts'
 import { parametersOf } from './state.ts'
@@ -18,6 +19,8 @@ export interface Checkpoint {
   readonly path: string
   /** digest of the artifact: names weights and architecture */
   readonly digest: string
+  /** of what it was trained on */
+  readonly terms: readonly Terms[]
   readonly specification: NetworkSpecification
   readonly network: Network
   readonly state: StateDict
@@ -55,5 +58,7 @@ export async function openCheckpoint(
   const weights = decodeSafetensors(await artifact.file(WEIGHTS_FILE), `${path}/${WEIGHTS_FILE}`)
   const network = toNetwork(specification)
   parametersOf(network, weights.tensors)
-  return { path, digest: artifact.digest, specification, network, state: weights.tensors }
+  const { digest, manifest } = artifact
+  const { terms } = manifest
+  return { path, digest, terms, specification, network, state: weights.tensors }
 }

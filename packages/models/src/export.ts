@@ -1,5 +1,5 @@
 import { UsageError } from '@deepfever/core'
-import type { StateDict } from '@deepfever/formats'
+import type { StateDict, Terms } from '@deepfever/formats'
 
 import type { Network } from './network.ts'
 import { toOnnx } from './onnx.ts'
@@ -28,6 +28,8 @@ export interface ModelContract {
   readonly checkpoint?: string
   /** terms of the model and of what it was trained on */
   readonly licence: readonly string[]
+  /** under which the pictures it was trained on may be used, where they say */
+  readonly terms?: readonly Terms[]
 }
 
 /** What the exporter is told. */
@@ -35,6 +37,7 @@ export interface ModelExport {
   readonly labels: readonly string[]
   readonly licence: readonly string[]
   readonly checkpoint?: string
+  readonly terms?: readonly Terms[]
   /** `uint8` with channels last is how decoded images lie in memory */
   readonly type?: 'uint8' | 'float32'
   readonly layout?: 'nchw' | 'nhwc'
@@ -56,7 +59,7 @@ const MEANINGS = {
 export function exportModel(
   network: Network,
   state: StateDict,
-  { labels, licence, checkpoint, type = 'uint8', layout = 'nhwc' }: ModelExport,
+  { labels, licence, checkpoint, terms, type = 'uint8', layout = 'nhwc' }: ModelExport,
 ): { onnx: Uint8Array; small: Uint8Array; contract: ModelContract } {
   const published = publishedForm(network)
   const { outputs, digest } = describeNetwork(published)
@@ -86,6 +89,7 @@ export function exportModel(
     architecture: digest,
     ...(checkpoint !== undefined && { checkpoint }),
     licence,
+    ...(terms !== undefined && { terms }),
   }
   const metadata = { contract: JSON.stringify(contract) }
   const form = { input: 'pixels', type, layout, metadata } as const

@@ -1,5 +1,5 @@
 import { ShapeError } from '@deepfever/core'
-import type { StateDict } from '@deepfever/formats'
+import type { StateDict, Terms } from '@deepfever/formats'
 import type { Picture } from '@deepfever/media'
 import { openPool } from '@deepfever/runtime/onnx'
 import type { ModelForm } from './model-contract.ts'
@@ -13,6 +13,8 @@ export interface Extractor {
   readonly name: string
   /** names the weights and everything that turns pixels into a vector */
   readonly digest: string
+  /** of what it was trained on */
+  readonly terms: readonly Terms[]
   /** size, channels, scale and output, in words */
   readonly preprocessing: string
   /** side of the square pictures it takes, pixels */
@@ -38,9 +40,11 @@ export function openNetworkExtractor(
   {
     digest,
     name,
+    terms,
     output,
     workers,
   }: Readonly<Record<'digest' | 'name' | 'output', string>> & {
+    readonly terms: readonly Terms[]
     readonly workers: number
   },
 ): Extractor {
@@ -52,7 +56,7 @@ export function openNetworkExtractor(
   const form = { input: 'pixels', type: 'uint8', layout: 'nhwc', outputs: [output] } as const
   const size = network.input[1]!
   return openModelExtractor(toOnnx(network, state, form), {
-    ...{ name, digest, workers, size, output, input: 'image', batch: BLOCK },
+    ...{ name, digest, terms, workers, size, output, input: 'image', batch: BLOCK },
     ...{ type: 'uint8', layout: 'nhwc', channelOrder: 'RGB', scale: undefined },
   })
 }
@@ -63,15 +67,18 @@ export function openModelExtractor(
   form: ModelForm & {
     readonly name: string
     readonly digest: string
+    readonly terms: readonly Terms[]
     readonly workers: number
   },
 ): Extractor {
-  const { name, digest, workers, size, batch, type, layout, channelOrder, output, scale } = form
+  const { name, digest, terms, workers, size, batch, type, layout, channelOrder, output, scale } =
+    form
   const pool = openPool({ network: onnx }, { workers })
   const scaling = scale ? `(x - ${scale.mean.join('/')}) / ${scale.std.join('/')}` : 'x 0..255'
   return {
     name,
     digest,
+    terms,
     preprocessing: `${size} px, ${channelOrder} ${layout} ${type}, ${scaling}, output ${output}`,
     size,
     batch,

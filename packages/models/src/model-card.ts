@@ -114,8 +114,8 @@ function dataSection({ inputs, terms, ledger }: Manifest): string {
         plain(`licence ${licence}; consent ${consent}${contact && `; contact ${contact}`}`),
       )
       .join('; or ') || 'not stated'
-  const rows = inputs.map(input => [plain(input.role), said(input.terms), input.digest])
-  return `${table(['input', 'terms', 'sha256 of its manifest'], rows)}
+  const rows = inputs.map(input => [plain(input.role), input.digest])
+  return `${table(['input', 'sha256 of its manifest'], rows)}
 
 Terms over all inputs: ${said(terms)}. Items read ${ledger.inputs}, used ${ledger.outputs}.`
 }

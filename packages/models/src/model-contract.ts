@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FormatError, messageOf } from '@deepfever/core'
-import { sha256 } from '@deepfever/formats'
+import { sha256, toTerms } from '@deepfever/formats'
 import { BLOCK, openModelExtractor, type Extractor } from './extractor.ts'
 
 /** How pixels go into a model and where its vector comes out. */
@@ -108,5 +108,6 @@ export async function openOnnxExtractor(
   const bytes = await read(onnx, 'an ONNX model')
   const form = parseContract(json.toString(), place, output)
   const digest = sha256(`${sha256(bytes)} ${JSON.stringify(form)}`)
-  return openModelExtractor(bytes, { ...form, name: onnx, digest, workers })
+  const terms = toTerms((JSON.parse(json.toString()) as Json)['terms'])
+  return openModelExtractor(bytes, { ...form, name: onnx, digest, terms, workers })
 }

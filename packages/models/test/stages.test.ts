@@ -192,9 +192,11 @@ const tiny: NetworkSpecification = {
   size: 32,
 }
 
+const terms = [{ licence: 'drawn', consent: 'none needed', contact: '' }]
+
 async function drawCheckpoint(dir: string): Promise<string> {
   const out = join(dir, 'checkpoint')
-  const work = { stage: 'draw', behaviour: 1, identity: {}, inputs: [] }
+  const work = { stage: 'draw', behaviour: 1, identity: {}, inputs: [], terms }
   const state = formulaWeights(toNetwork(tiny), 'export.')
   await writeArtifact({ ...work, out, kind: 'checkpoint' }, silentLog, write =>
     writeCheckpoint(write, tiny, state),
@@ -216,6 +218,7 @@ t.test('a checkpoint becomes a model with its contract beside it', async t => {
     outputs: { embedding: { width: 6 }, expression: { width: 8 }, fec: { width: 32 } },
     labels: ['neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt'],
     checkpoint: sha256(await readFile(`${checkpoint}/manifest.json`)),
+    terms,
   })
   const session = await openSession(await readFile(`${dir}/model/student.onnx`), { threads: 1 })
   t.same(session.outputs, ['embedding', 'expression', 'fec'])
@@ -271,7 +274,7 @@ t.test('the card has data, protocol and scores, or says that nothing was measure
   t.equal((await run('models export', ...argv)).code, 0)
   const bare = await readCard()
   t.match(bare, /Not measured: no report was given/)
-  t.match(bare, /Terms over all inputs: not stated/)
+  t.match(bare, /Terms over all inputs: licence drawn; consent none needed\./)
   t.match(bare, /on 64 crops \(uniform noise, not faces\)/)
   t.match(bare, /at work and in schools is prohibited .* article 5\(1\)\(f\)/)
 

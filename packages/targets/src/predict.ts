@@ -1,6 +1,7 @@
 import { commonOptions, defineStage, integer, mapOrdered, path } from '@deepfever/core'
 import {
   faces,
+  inputOf,
   openArtifact,
   targets,
   writeArtifact,
@@ -65,8 +66,8 @@ export const predict = defineStage({
       options.teachers.split(',').map(place => openCheckpoint(place, 'teacher')),
     )
     const inputs = [
-      ...artifacts.map(({ digest }) => ({ role: 'faces', digest })),
-      ...teachers.map(({ digest }) => ({ role: 'teacher', digest })),
+      ...artifacts.map(artifact => inputOf('faces', artifact)),
+      ...teachers.map(({ digest, terms }) => ({ role: 'teacher', digest, terms })),
     ]
     const { out, force } = options
     return writeArtifact({ ...work, kind: 'targets', inputs, out, force }, log, async write => {

@@ -43,6 +43,7 @@ const student: NetworkSpecification = {
 
 const spec = (out: string, kind: string) => ({
   ...{ out, kind, stage: `draw ${kind}`, behaviour: 1, identity: {}, inputs: [] },
+  terms: [{ licence: `of ${kind}`, consent: 'none needed', contact: '' }],
 })
 
 async function drawCheckpoint(out: string, specification: NetworkSpecification) {
@@ -146,6 +147,10 @@ t.test("every face twice, as the training engine sees it; workers don't matter",
   t.same(
     rows.map(({ faceId, view }) => `${faceId} ${view}`),
     ids.flatMap(id => [`${id} plain`, `${id} flipped`]),
+  )
+  t.same(
+    manifest.terms.map(({ licence }) => licence),
+    ['of checkpoint', 'of faces'],
   )
   t.match(manifest, {
     ledger: { inputs: 36, outputs: 36, rejects: {} },

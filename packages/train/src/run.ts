@@ -11,7 +11,7 @@ import {
   type Context,
   type Values,
 } from '@deepfever/core'
-import { openArtifact, writeArtifact } from '@deepfever/formats'
+import { inputOf, openArtifact, writeArtifact } from '@deepfever/formats'
 import { BACKENDS } from '@deepfever/runtime/choice'
 import { readTrainingData, type Sources } from './training-data.ts'
 import {
@@ -145,8 +145,8 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   const experiment = experimentOf(file, options)
   const sources = await openSources(options, experiment)
   const start = await readStartWeights(experiment)
-  const digests = Object.entries(sources).map(([role, { digest }]) => ({ role, digest }))
-  const inputs = [...digests, ...start.inputs]
+  const artifacts = Object.entries(sources).map(([role, source]) => inputOf(role, source))
+  const inputs = [...artifacts, ...start.inputs]
   const identity = { experiment: JSON.stringify(experiment) }
   const spec = { ...work, identity, inputs, kind: 'checkpoint', out: outOf(options) }
   return writeArtifact({ ...spec, force: options.force }, log, async write => {

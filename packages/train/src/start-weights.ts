@@ -1,6 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { StageError } from '@deepfever/core'
-import { decodeSafetensors, sha256, type InputEntry, type StateDict } from '@deepfever/formats'
+import {
+  decodeSafetensors,
+  sha256,
+  unstatedTerms,
+  type InputEntry,
+  type StateDict,
+} from '@deepfever/formats'
 import {
   importWeights,
   initialise,
@@ -49,7 +55,7 @@ export async function readStartWeights(
       thrown,
     )
   })
-  const { tensors } = decodeSafetensors(data, path)
+  const { tensors, metadata } = decodeSafetensors(data, path)
   const source = imported(published.name, published.source.part)
   const { state, missing } = importWeights(
     network,
@@ -64,5 +70,7 @@ export async function readStartWeights(
         `import it again: ${remedyFor(published)}`,
       { path, missing: missing.slice(0, 8) },
     )
-  return { state, inputs: [{ role: 'weights', digest: sha256(data) }] }
+  const licence = metadata.get('licence') ?? unstatedTerms.licence
+  const terms = [{ ...unstatedTerms, licence }]
+  return { state, inputs: [{ role: 'weights', digest: sha256(data), terms }] }
 }

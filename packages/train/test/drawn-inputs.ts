@@ -39,7 +39,8 @@ export async function drawFaces(
   { train, test = 0, rows = [], labels = 0, split = 'train' }: Drawn,
 ) {
   const name = out.split('/').at(-1)!
-  await writeArtifact(spec(out, 'faces'), silentLog, async write => {
+  const terms = [{ licence: `of ${name}`, consent: 'none needed', contact: '' }]
+  await writeArtifact({ ...spec(out, 'faces'), terms }, silentLog, async write => {
     for (let i = 0; i < train + test; i++) {
       const faceId = `${name}-${i}`
       await write.append(faces, {

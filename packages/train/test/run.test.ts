@@ -104,6 +104,8 @@ t.test('a run twice gives the same bytes; what it was is in the manifest', async
   t.match(manifest.metadata, { experiment: tinyStudent.experiment, steps: 4, backend: /^portable/ })
   const roles = manifest.inputs.map(({ role }) => role).join()
   t.equal(roles, 'fec,affectnet,powder,targets')
+  const licences = manifest.terms.map(({ licence }) => licence)
+  t.same(licences, ['of affectnet', 'of fec', 'of powder'], 'the terms of all inputs')
   t.same((await openCheckpoint(out, 'student')).specification, tinyStudent.experiment.network)
 
   t.same((await run(studentOf(), { ...distilled, out })).events, ['up to date'])

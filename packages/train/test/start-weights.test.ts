@@ -57,7 +57,7 @@ t.test('imported weights stand over the seeded ones, and their digest is an inpu
   )
   t.same(others, [])
   t.same([...state.keys()].sort(), [...seeded.keys()].sort())
-  t.same(inputs, [{ role: 'weights', digest: sha256(bytes) }])
+  t.match(inputs, [{ role: 'weights', digest: sha256(bytes), terms: [{ licence: 'unstated' }] }])
 })
 
 t.test('weights of another size or with gaps are refused', async t => {

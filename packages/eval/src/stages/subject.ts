@@ -9,7 +9,14 @@ import {
   type Context,
   type Values,
 } from '@deepfever/core'
-import { judgements, writeArtifact, type Judgement, type Manifest } from '@deepfever/formats'
+import {
+  judgements,
+  unstatedTerms,
+  writeArtifact,
+  type Judgement,
+  type Manifest,
+  type Terms,
+} from '@deepfever/formats'
 import {
   initialise,
   openCheckpoint,
@@ -70,6 +77,7 @@ export type SubjectOptions = Values<typeof subjectOptions>
 interface Subject {
   readonly role: string
   readonly digest: string
+  readonly terms: readonly Terms[]
   /** vectors of a face set: of the subject, then, if asked for, of the same with fresh weights */
   features(faceSet: FaceSet, context: Context): Promise<readonly Features[]>
 }
@@ -88,16 +96,19 @@ async function openSubject(options: SubjectOptions, output: Output): Promise<Sub
     )
   if (features) {
     const file = await openFeatureFile(features)
-    return { role: 'features', digest: file.digest, features: () => Promise.resolve([file]) }
+    const subject = { role: 'features', digest: file.digest, terms: [unstatedTerms] }
+    return { ...subject, features: () => Promise.resolve([file]) }
   }
   if (onnx) {
     const how = { contract, workers, output: options.output || (output === 'fec' ? 'fec' : '') }
     const extractor = await openOnnxExtractor(onnx, how)
-    return { role: 'onnx', digest: extractor.digest, features: storeAll(options, [extractor]) }
+    const { digest, terms } = extractor
+    return { role: 'onnx', digest, terms, features: storeAll(options, [extractor]) }
   }
-  const { network, state, digest, path: place } = await openCheckpoint(checkpoint, options.network)
+  const opened = await openCheckpoint(checkpoint, options.network)
+  const { network, state, digest, terms, path: place } = opened
   const open = (name: string, named: string, weights: typeof state) =>
-    openNetworkExtractor(network, weights, { name, digest: named, output, workers })
+    openNetworkExtractor(network, weights, { name, digest: named, terms, output, workers })
   const fresh = `${digest} with fresh weights ${options.seed}`
   const extractors = [
     open(place, digest, state),
@@ -105,7 +116,7 @@ async function openSubject(options: SubjectOptions, output: Output): Promise<Sub
       ? [open('fresh weights', fresh, initialise(network, options.seed))]
       : []),
   ]
-  return { role: 'checkpoint', digest, features: storeAll(options, extractors) }
+  return { role: 'checkpoint', digest, terms, features: storeAll(options, extractors) }
 }
 
 const storeAll =
@@ -153,8 +164,8 @@ export async function writeReport(
   const { log, work } = context
   const subject = await openSubject(options, output)
   const inputs = [
-    { role: subject.role, digest: subject.digest },
-    { role: 'faces', digest: faces.digest },
+    { role: subject.role, digest: subject.digest, terms: subject.terms },
+    { role: 'faces', digest: faces.digest, terms: faces.terms },
   ]
   const { out, force } = options
   return writeArtifact({ ...work, kind: 'report', inputs, out, force }, log, async write => {

@@ -53,6 +53,7 @@ export const exportStage = defineStage({
       labels: labels.split(',').map(label => label.trim()),
       licence: LICENCE,
       checkpoint: digest,
+      terms: manifest.terms,
       type,
       layout,
     })
