@@ -18,6 +18,8 @@ const places = await drawRunInputs(dir)
 
 /** DEEPFEVER_KILLS=10 npm run soak -- packages/train/test/killed.test.ts */
 const KILLS = Number(process.env['DEEPFEVER_KILLS'] ?? 1)
+// A kill costs the start of a process.
+t.setTimeout(120_000 + KILLS * 30_000)
 
 /** The student of the command line, six steps an epoch, as small as its settings let it be. */
 const settings = {
