@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { encodeSafetensors, type ArtifactWriter, type StateDict } from '@deepfever/formats'
 import { writeCheckpoint } from '@deepfever/models'
 import type { RunRecord, RunState } from './checkpoints.ts'
+import { RUN_PAGE, renderRun } from './run-page.ts'
 import { EVENTS, METRICS, SPEED } from './run-log.ts'
 
 /** A finished run. */
@@ -27,8 +28,13 @@ export async function writeResult(
   await write.file(MOMENTUM_FILE, encodeSafetensors(velocity, { format: 'pt' }))
   if (best) await write.file(BEST_FILE, encodeSafetensors(best, { format: 'pt' }))
   await write.file(RUN_RECORD, `${JSON.stringify(record, null, 1)}\n`)
-  await write.file(METRICS, await readFile(join(write.work, METRICS)))
-  for (const name of [SPEED, EVENTS]) await write.note(name, await readFile(join(write.work, name)))
+  const [metrics, speed, events] = await Promise.all(
+    [METRICS, SPEED, EVENTS].map(name => readFile(join(write.work, name))),
+  )
+  await write.file(METRICS, metrics!)
+  await write.note(SPEED, speed!)
+  await write.note(EVENTS, events!)
+  await write.note(RUN_PAGE, renderRun({ record, metrics: `${metrics}`, speed: `${speed}` }))
   const { experiment, backend } = settings
   write.describe({ experiment, steps: step, backend, best: record.best })
 }

@@ -2,6 +2,7 @@ import {
   choice,
   commonOptions,
   defineStage,
+  flag,
   integer,
   number,
   optionalPath,
@@ -72,6 +73,14 @@ const commonTrainOptions = {
     standard: 2,
     min: 1,
     max: 64,
+  }),
+  plan: flag({
+    help: 'say what it would cost by 20 real steps, with counts beside the published ones',
+    role: 'execution',
+  }),
+  anyCounts: flag({
+    help: 'plan although the counts are not the published ones',
+    role: 'execution',
   }),
   stopAfter: integer({
     help: 'stop with a checkpoint after this step; 0: at the end',
@@ -148,7 +157,15 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   const artifacts = Object.entries(sources).map(([role, source]) => inputOf(role, source))
   const inputs = [...artifacts, ...start.inputs]
   const identity = { experiment: JSON.stringify(experiment) }
-  const spec = { ...work, identity, inputs, kind: 'checkpoint', out: outOf(options) }
+  const out = outOf(options)
+  if (options.plan) {
+    const { inPassingFolder, planRun } = await import('./plan.ts')
+    return inPassingFolder(out, async folder => {
+      const data = await readTrainingData(sources, experiment, folder)
+      await planRun({ experiment, data, start: start.state }, options, out, log)
+    })
+  }
+  const spec = { ...work, identity, inputs, kind: 'checkpoint', out }
   return writeArtifact({ ...spec, force: options.force }, log, async write => {
     const data = await readTrainingData(sources, experiment, write.work)
     // TensorFlow.js is loaded only when there is something to train.

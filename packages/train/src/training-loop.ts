@@ -45,7 +45,7 @@ const rowsOf = ({ triplets, labelled, unlabelled }: Experiment['batch']): number
   3 * triplets + labelled + unlabelled
 
 /** A trainer in the state of `from`. */
-function openTrainerOf(
+export function openTrainerOf(
   backend: Backend,
   experiment: Experiment,
   { targets }: TrainingData,

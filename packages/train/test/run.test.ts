@@ -1,15 +1,17 @@
-// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts
+// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts, src/plan.ts, src/run-page.ts, src/curve.ts
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog, type Stage } from '@deepfever/core'
 import { openArtifact, targets, writeArtifact } from '@deepfever/formats'
 import { TEACHER, describeNetwork, openCheckpoint, toNetwork } from '@deepfever/models'
 import t from 'tap'
 import teacher256 from '../configs/teacher256.ts'
+import type { RunRecord } from '../src/checkpoints.ts'
 import { isDistilled, withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
 import { stages } from '../src/index.ts'
 import { lossesOf } from '../src/loss-sum.ts'
+import { renderRun } from '../src/run-page.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
 import { SIZE, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
 import { run, tinyStudent } from './tiny-run.ts'
@@ -255,6 +257,39 @@ t.test('--set changes settings, --run writes beside the others', async t => {
   )
   const { powder: _, ...rest } = options
   t.match((await run(studentOf(), rest)).failure['message'], /^--powder is missing: the experiment/)
+})
+
+t.test('--plan times real steps and shows counts beside the published ones', async t => {
+  const out = join(dir, 'planned')
+  const refused = await run(studentOf(), { ...distilled, out, plan: true })
+  t.match(
+    refused.failure['message'],
+    /^affectnet: training faces by class, .*: neutral 1 \(74874\), .*; look at .* --any-counts$/,
+  )
+  const { code, said } = await run(studentOf(), { ...distilled, out, plan: true, anyCounts: true })
+  t.equal(code, 0)
+  t.same(said[1], { event: 'class', name: 'happy', found: 1, published: 134415 })
+  const plan = said.at(-1)!
+  t.match(plan, { event: 'plan', steps: 4, timed: 20 })
+  for (const name of ['secondsPerStep', 'days', 'memoryGiB', 'diskGiB', 'diskFreeGiB'])
+    t.ok(Number(plan[name]) > 0, name)
+  t.notOk(existsSync(out) || existsSync(`${out}.plan`))
+})
+
+t.test("a run's page draws every loss, escapes everything and has no script", async t => {
+  const page = await readFile(join(dir, 'student', 'report.html'), 'utf8')
+  for (const name of ['total', 'triplet', 'cross-entropy', 'rkd-distance', 'rkd-angle'])
+    t.match(page, new RegExp(`<figcaption>${name}: [\\d.]+ to [\\d.]+</figcaption>`))
+  t.match(page, /<dt>losses\.rkdAngle<\/dt>\s*<dd class="">50<\/dd>/)
+  t.notMatch(page, /<script|https?:/)
+  const hostile = '<img src=x onerror=alert(1)>'
+  const { settings } = JSON.parse(
+    await readFile(join(dir, 'student', 'run.json'), 'utf8'),
+  ) as RunRecord
+  const record = { step: 1, best: null, settings: { ...settings, backend: hostile } }
+  const one = renderRun({ record, metrics: `{"step":0,"${hostile}":null}\n{"cut`, speed: '' })
+  t.notMatch(one, hostile)
+  t.match(one, '&lt;img src=x onerror=alert(1)&gt;: nothing recorded')
 })
 
 t.test('every experiment of configs is as it says, at full and at smoke size', async t => {

@@ -1,0 +1,124 @@
+import { mkdir, rm, stat, statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { StageError, type Log } from '@deepfever/core'
+import { readCard } from '@deepfever/datasets'
+import { openBackend } from '@deepfever/runtime'
+import { openBatches, stepsPerEpoch } from './batches.ts'
+import { requireFiniteLosses } from './finite.ts'
+import { openTrainerOf, type Run, type RunCare } from './training-loop.ts'
+import type { TrainingData } from './training-data.ts'
+
+/** Steps that are timed, behind some that warm up. */
+const STEPS = 20
+const WARM = 3
+const FLOAT_BYTES = 4
+/** The last checkpoint, the best, one that is being written, and the result with the best weights. */
+const COPIES = 5
+/** A line of metrics.jsonl. */
+const LINE_BYTES = 160
+
+const gib = (bytes: number): number => Number((bytes / 2 ** 30).toPrecision(3))
+
+/**
+ * Training faces of each class beside the published ones, and triplets beside the card's remark.
+ *
+ * @throws StageError when a class differs, unless `anyCounts`
+ */
+async function compareCounts(data: TrainingData, anyCounts: boolean, log: Log): Promise<void> {
+  const [affectnet, fec] = [await readCard('affectnet'), await readCard('fec')]
+  const published = affectnet.counts['train'] ?? []
+  const found = affectnet.classes.map(() => 0)
+  for (const row of data.labelled) {
+    const label = data.faces.labelOf(row)
+    found[label] = (found[label] ?? 0) + 1
+  }
+  const differences = affectnet.classes.flatMap((name, i) => {
+    log.event('class', { name, found: found[i], published: published[i] })
+    return found[i] === published[i] ? [] : [`${name} ${found[i]} (${published[i]})`]
+  })
+  const { triplets, heldOut } = data
+  const counted = { training: triplets.length, heldOut: heldOut.length }
+  log.event('triplets', { ...counted, published: fec.countsOf })
+  if (differences.length > 0 && !anyCounts)
+    throw new StageError(
+      `affectnet: training faces by class, in brackets the published ones: ${differences.join(', ')}; ` +
+        'look at what detection turned away, or plan with these: --any-counts',
+      { differences },
+    )
+}
+
+/**
+ * Says what a run would cost, by 20 real steps after 3 that warm up: days, memory, disk. Nothing of
+ * them is kept.
+ *
+ * @param place where the run would be written
+ * @throws StageError when the counts are not the published ones, unless `anyCounts`
+ */
+export async function planRun(
+  { experiment, data, start }: Pick<Run, 'experiment' | 'data' | 'start'>,
+  { backend: prefer, workers, anyCounts }: RunCare & { readonly anyCounts: boolean },
+  place: string,
+  log: Log,
+): Promise<void> {
+  await compareCounts(data, anyCounts, log)
+  const backend = await openBackend({ prefer })
+  const steps = stepsPerEpoch(data, experiment) * experiment.epochs
+  const batches = openBatches(data, experiment, workers)
+  const trainer = openTrainerOf(backend, experiment, data, { weights: start })
+  const times: number[] = []
+  let waitMs = 0
+  let images = 0
+  try {
+    let asked = performance.now()
+    let step = 0
+    for await (const batch of batches.from(0, WARM + STEPS)) {
+      const got = performance.now()
+      const { losses, total } = await trainer.step(batch, experiment.learningRate)
+      requireFiniteLosses(step, { ...losses, total }, batch.faceIds, undefined)
+      const now = performance.now()
+      if (step++ >= WARM) {
+        times.push(now - asked)
+        waitMs += got - asked
+        images += batch.faceIds.length
+      }
+      asked = now
+    }
+    const { weights, velocity } = await trainer.read()
+    const stateBytes = [...weights.values(), ...velocity.values()].reduce(
+      (sum, { values }) => sum + values.length * FLOAT_BYTES,
+      0,
+    )
+    const targets = data.targets ? (await stat(data.targets.path)).size : 0
+    const disk = COPIES * stateBytes + targets + steps * LINE_BYTES
+    const elapsed = times.reduce((sum, ms) => sum + ms, 0)
+    // The median is deaf to a single stall, such as another program that starts.
+    const median = times.sort((a, b) => a - b)[times.length >> 1]!
+    const { bavail, bsize } = await statfs(dirname(place))
+    log.event('plan', {
+      ...{ backend: backend.describe(), steps, timed: times.length },
+      secondsPerStep: Number((median / 1000).toPrecision(3)),
+      days: Number(((steps * median) / 86_400_000).toPrecision(3)),
+      imagesPerSecond: Number(((1000 * images) / elapsed).toPrecision(3)),
+      waitShare: Number((waitMs / elapsed).toPrecision(2)),
+      memoryGiB: gib(process.resourceUsage().maxRSS * 1024),
+      ...{ diskGiB: gib(disk), diskFreeGiB: gib(bavail * bsize) },
+    })
+  } finally {
+    trainer.close()
+    await batches.close()
+  }
+}
+
+/** Does `work` in a folder beside `out` that is gone afterwards. */
+export async function inPassingFolder(
+  out: string,
+  work: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = `${out}.plan`
+  await mkdir(folder, { recursive: true })
+  try {
+    await work(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
