@@ -60,8 +60,9 @@ export interface ArtifactWriter {
 /** A shard ends with the item that reaches these sizes, */
 const SHARD_BYTES = 32 * 2 ** 20
 const SHARD_ROWS = 8192
-/** or inside an item that is this many times larger, so that memory stays bounded. */
-const LONG_ITEM = 2
+/** or inside an item that is this many times larger, so that memory stays bounded: rows, columns
+ *  and file lie beside each other while a shard is written. */
+const LONG_ITEM = 1.5
 
 const sizeOf = (row: Row): number =>
   Object.values(row).reduce<number>(
