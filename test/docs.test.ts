@@ -70,10 +70,11 @@ function checkCommand(line: string, stages: ReadonlyMap<string, Stage>): void {
   if (first !== 'deepfever') throw new Error(`found npx ${first}, wanted deepfever, nx run or tap`)
   if (second === '--help') return
   const [target = '', ...options] = rest
-  const stage = stages.get(`${second} ${target}`)
+  const oneWord = stages.get(second)
+  const stage = oneWord ?? stages.get(`${second} ${target}`)
   if (stage === undefined) throw new Error(`there is no stage ${second} ${target}`)
   if (!options.includes('--help'))
-    parseOptions(stage.options, nameWords(stage, options), stage.name)
+    parseOptions(stage.options, nameWords(stage, oneWord ? rest : options), stage.name)
 }
 
 t.test('the tables on disk are described as they are defined', t => {

@@ -4,7 +4,8 @@ import { rooms } from './rooms.ts'
 /** Every stage, by its name on the command line. */
 async function allStages(): Promise<readonly Stage[]> {
   const loaded = await Promise.all(Object.values(rooms).map(load => load()))
-  return loaded.flatMap(room => room.stages)
+  // A room stands there once for each of its commands of one word.
+  return [...new Set(loaded.flatMap(room => room.stages))]
 }
 
 function overview(stages: readonly Stage[]): string {
@@ -47,11 +48,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     return fail(`unknown stage ${room}${near ? `; did you mean ${near}?` : ''}`)
   }
   const { stages } = await load()
-  if (target === '--help' || target === '-h') {
+  const oneWord = stages.find(({ name }) => name === room)
+  if (!oneWord && (target === '--help' || target === '-h')) {
     print(overview(stages))
     return 0
   }
-  const stage = stages.find(({ name }) => name === `${room} ${target}`)
+  const stage = oneWord ?? stages.find(({ name }) => name === `${room} ${target}`)
   if (!stage) {
     const targets = stages.map(({ name }) => name.slice(room.length + 1))
     const near = nearest(target ?? '', targets)
@@ -64,5 +66,5 @@ export async function main(argv: readonly string[]): Promise<number> {
   // The first Ctrl-C ends the run at its next item; the second ends the process.
   process.once('SIGINT', () => stopping.abort())
   const log = openLog(process.stderr, formOf(process.env.DEEPFEVER_LOG))
-  return runStage(stage, rest, { log, signal: stopping.signal }, print)
+  return runStage(stage, oneWord ? argv.slice(1) : rest, { log, signal: stopping.signal }, print)
 }

@@ -16,5 +16,8 @@ export const rooms: Readonly<Record<string, () => Promise<Room>>> = {
   targets: () => import('@deepfever/targets'),
   train: () => import('@deepfever/train'),
   eval: () => import('@deepfever/eval'),
+  extract: () => import('@deepfever/extract'),
+  similar: () => import('@deepfever/extract'),
+  info: () => import('@deepfever/extract'),
   data: () => import('./data-forget.ts'),
 }

@@ -134,7 +134,10 @@ export function parseOptions<O extends OptionTable>(
   const { tokens } = parseArgs({
     args: [...argv],
     options: Object.fromEntries(
-      [...byFlag].map(([key, { o }]) => [key, { type: o.flag ? 'boolean' : 'string' } as const]),
+      [...byFlag].map(([key, { o }]) => [
+        key,
+        { type: o.flag ? 'boolean' : 'string', ...(key.length === 1 && { short: key }) } as const,
+      ]),
     ),
     strict: false,
     allowPositionals: true,

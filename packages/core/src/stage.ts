@@ -42,6 +42,8 @@ export interface Stage<O extends OptionTable = OptionTable> {
   readonly options: O
   /** options that may be given as plain words before all others, in this order */
   readonly words?: readonly string[]
+  /** the last of `words` takes all plain words that follow, NUL between them */
+  readonly many?: boolean
   run(options: Values<O>, context: Context): Promise<unknown>
 }
 
@@ -76,10 +78,19 @@ export function helpOf(stage: Stage): string {
 }
 
 /** A command line with its plain words named: `A B --seed=2` → `--a=A --b=B --seed=2`. */
-export function nameWords({ words = [] }: Pick<Stage, 'words'>, argv: readonly string[]): string[] {
-  const flagged = argv.findIndex(word => word.startsWith('-'))
-  const plain = argv.slice(0, flagged < 0 ? argv.length : flagged).slice(0, words.length)
-  return [...plain.map((word, i) => `${toFlag(words[i]!)}=${word}`), ...argv.slice(plain.length)]
+export function nameWords(
+  { words = [], many = false }: Pick<Stage, 'words' | 'many'>,
+  argv: readonly string[],
+): string[] {
+  // A single dash is a word: standard input.
+  const flagged = argv.findIndex(word => word.startsWith('-') && word !== '-')
+  const before = argv.slice(0, flagged < 0 ? argv.length : flagged)
+  const plain = many ? before : before.slice(0, words.length)
+  const named = words.slice(0, plain.length).map((name, i) => {
+    const isLast = many && i === words.length - 1
+    return `${toFlag(name)}=${isLast ? plain.slice(i).join('\0') : plain[i]}`
+  })
+  return [...named, ...argv.slice(plain.length)]
 }
 
 /**

@@ -134,6 +134,36 @@ export const embeddings = defineTable(
 /** A row of {@link embeddings}. */
 export type Embedding = RowOf<typeof embeddings>
 
+/**
+ * What a model says of one face of a picture or clip; a file lacks the columns of outputs that its
+ * model does not have. Version 1.
+ */
+export const features = defineTable(
+  'features',
+  1,
+  {
+    faceId: utf8('`<source>@<ptsUs>#<rank>`, without time for a picture; rank 0: largest box'),
+    source: utf8('path of the picture or clip as it was found'),
+    ptsUs: int64('microseconds from the start of the clip; -1 for a picture'),
+    box: float32List(4, 'x1, y1, x2, y2 in pixels of the frame, origin top left'),
+    landmarks: float32List(10, 'x, y of left eye, right eye, nose, left and right mouth corner'),
+    probability: float32("the detector's, 0 to 1"),
+    side: float32('shorter side of the box, pixels of the frame'),
+    sharpness: float32("variance of the Laplacian of the crop's luma, 8-bit steps squared"),
+    brightness: float32("mean luma of the crop's middle, 0 to 1"),
+    yaw: float32('degrees, as in qualities'),
+    pitch: float32('degrees, as in qualities'),
+    roll: float32('degrees, as in qualities'),
+    embedding: float32Vector("the model's feature vector, raw"),
+    expression: float32Vector("probability of each class, in the order of the model's labels"),
+    fec: float32Vector('similarity embedding, raw'),
+  },
+  'parquet',
+)
+/** A row of {@link features}; `expression` and `fec` where the model has them. */
+export type FeatureRow = Omit<RowOf<typeof features>, 'expression' | 'fec'> &
+  Partial<Pick<RowOf<typeof features>, 'expression' | 'fec'>>
+
 /** What an evaluation made of one face or triplet. Version 1. */
 export const judgements = defineTable(
   'judgements',

@@ -145,6 +145,15 @@ export async function renderSvg(svg: string, blurPx = 0): Promise<Picture> {
   return { width: info.width, height: info.height, data: asBytes(data) }
 }
 
+/** The picture with an SVG of the program's own making, of the same size, drawn over it. */
+export async function overlaySvg(picture: Picture, svg: string): Promise<Picture> {
+  const { width, height } = picture
+  const drawn = rawOf(picture)
+    .composite([{ input: Buffer.from(svg) }])
+    .removeAlpha()
+  return { width, height, data: asBytes(await drawn.raw().toBuffer()) }
+}
+
 /**
  * Decodes a stored face crop at the side that a network wants; one of another side is resized with
  * a triangle filter, as crops are cut.

@@ -21,6 +21,8 @@ export interface Extractor {
   readonly size: number
   /** pictures of one run; fixed, since batch sizes may round differently */
   readonly batch: number
+  /** all outputs of the model by name, each float32 [pictures, width of the output] */
+  run(pictures: readonly Picture[]): Promise<Readonly<Record<string, Float32Array>>>
   /** @returns float32 [pictures, width] */
   embed(pictures: readonly Picture[]): Promise<Float32Array>
   close(): Promise<void>
@@ -75,26 +77,31 @@ export function openModelExtractor(
     form
   const pool = openPool({ network: onnx }, { workers })
   const scaling = scale ? `(x - ${scale.mean.join('/')}) / ${scale.std.join('/')}` : 'x 0..255'
+  const run = async (pictures: readonly Picture[]) => {
+    const side = { nchw: [3, size, size], nhwc: [size, size, 3] }[layout]
+    const values = toInput(pictures, form)
+    const image = { shape: [pictures.length, ...side], values }
+    const outputs = await pool.run({ model: 'network', inputs: { [form.input]: image } })
+    return Object.fromEntries(Object.entries(outputs).map(([key, found]) => [key, found.values]))
+  }
   return {
     name,
     digest,
     terms,
+    run,
     preprocessing: `${size} px, ${channelOrder} ${layout} ${type}, ${scaling}, output ${output}`,
     size,
     batch,
     async embed(pictures) {
-      const side = { nchw: [3, size, size], nhwc: [size, size, 3] }[layout]
-      const values = toInput(pictures, form)
-      const image = { shape: [pictures.length, ...side], values }
-      const outputs = await pool.run({ model: 'network', inputs: { [form.input]: image } })
+      const outputs = await run(pictures)
       const found = outputs[output]
-      if (found === undefined || found.values.length % pictures.length !== 0)
+      if (found === undefined || found.length % pictures.length !== 0)
         throw new ShapeError(
           `${name}: found outputs ${Object.keys(outputs).join(', ')}, wanted ${output} with one ` +
             'vector a picture; name the output in contract.json or by --output',
           { found: Object.keys(outputs), wanted: output },
         )
-      return found.values
+      return found
     },
     close: () => pool.close(),
   }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FormatError, messageOf } from '@deepfever/core'
-import { sha256, toTerms } from '@deepfever/formats'
+import { sha256, toTerms, type Terms } from '@deepfever/formats'
 import { BLOCK, openModelExtractor, type Extractor } from './extractor.ts'
 
 /** How pixels go into a model and where its vector comes out. */
@@ -86,28 +86,46 @@ function scaleOf(normalisation: unknown, fail: (found: unknown) => FormatError) 
   return { mean, std }
 }
 
-/** Opens a foreign ONNX file by the contract beside it. */
-export async function openOnnxExtractor(
+/** An ONNX file with what its contract says. */
+export interface DescribedModel {
+  readonly path: string
+  readonly bytes: Uint8Array
+  readonly form: ModelForm
+  /** names the weights and everything that turns pixels into a vector */
+  readonly digest: string
+  readonly terms: readonly Terms[]
+  /** the contract as it stands on disk */
+  readonly contract: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Reads an ONNX file and its contract: `contract`, or where that is empty contract.json beside it.
+ *
+ * @throws FormatError with an example where there is no contract, or naming its wrong field
+ */
+export async function readModel(
   onnx: string,
-  {
-    contract,
-    output,
-    workers,
-  }: {
-    readonly contract: string
-    readonly output: string
-    readonly workers: number
-  },
-): Promise<Extractor> {
+  { contract, output }: { readonly contract: string; readonly output: string },
+): Promise<DescribedModel> {
   const place = contract || join(dirname(onnx), 'contract.json')
   const read = (file: string, what: string) =>
     readFile(file).catch((thrown: unknown) => {
       throw new FormatError(`${file}: not readable, wanted ${what}`, { path: file }, thrown)
     })
-  const json = await read(place, 'the contract of the model (size, channels, scale, output)')
+  const json = await read(place, `the contract of the model; for example: ${EXAMPLE}`)
   const bytes = await read(onnx, 'an ONNX model')
   const form = parseContract(json.toString(), place, output)
   const digest = sha256(`${sha256(bytes)} ${JSON.stringify(form)}`)
-  const terms = toTerms((JSON.parse(json.toString()) as Json)['terms'])
+  const described = JSON.parse(json.toString()) as Json
+  const terms = toTerms(described['terms'])
+  return { path: onnx, bytes, form, digest, terms, contract: described }
+}
+
+/** Opens a foreign ONNX file by the contract beside it. */
+export async function openOnnxExtractor(
+  onnx: string,
+  { workers, ...how }: { contract: string; output: string; workers: number },
+): Promise<Extractor> {
+  const { bytes, form, digest, terms } = await readModel(onnx, how)
   return openModelExtractor(bytes, { ...form, name: onnx, digest, terms, workers })
 }

@@ -1,0 +1,213 @@
+// tap: test/extract.test.ts covers src/*.ts, src/stages/*.ts
+import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { runStage, silentLog, uniforms, type Log, type Stage } from '@deepfever/core'
+import { stages as detectStages } from '@deepfever/detect'
+import { openFaces, storeFeatures } from '@deepfever/eval'
+import { decodeShard, defineTable, features, readVectors } from '@deepfever/formats'
+import { collectFfmpeg, findFfmpeg, readPicture } from '@deepfever/media'
+import {
+  BACKBONES,
+  STUDENT,
+  exportModel,
+  initialise,
+  openOnnxExtractor,
+  studentNetwork,
+} from '@deepfever/models'
+import t, { type Test } from 'tap'
+import { openExtractor, searchVectors, stages, toVectorSet } from '../src/index.ts'
+
+const photos = fileURLToPath(new URL('../../../datasets/demo/photos', import.meta.url))
+const labels = ['neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt']
+
+async function run(name: string, ...argv: string[]) {
+  const stage = [...stages, ...detectStages].find(found => found.name === name) as unknown as Stage
+  const said: string[] = []
+  const log: Log = {
+    ...silentLog,
+    event: (event, fields) => void said.push(`${event} ${String(fields?.['message'] ?? '')}`),
+  }
+  const out = t.capture(process.stdout, 'write', () => true)
+  const terminal = { log, signal: new AbortController().signal }
+  const code = await runStage(stage, argv, terminal, text => t.comment(text))
+  out.restore()
+  return { code, said, out: out.args().join('') }
+}
+
+/** Two photographs in folders of classes, a clip of one, and a small model with its contract. */
+async function prepare(t: Test) {
+  const dir = t.testdir({ pictures: { a: {}, b: {} }, model: {} })
+  await cp(join(photos, 'astronaut.png'), join(dir, 'pictures/a/astronaut.png'))
+  await cp(join(photos, 'grace-hopper.jpg'), join(dir, 'pictures/b/grace-hopper.jpg'))
+  const network = studentNetwork({ ...STUDENT, backbone: BACKBONES.mobilenetV2, size: 64 })
+  const { onnx, contract } = exportModel(network, initialise(network, 1), { labels, licence: [] })
+  const model = join(dir, 'model/student.onnx')
+  await writeFile(model, onnx)
+  await writeFile(join(dir, 'model/contract.json'), JSON.stringify(contract))
+  return { dir, model, onnx }
+}
+
+async function vectorsOf(path: string, column: string): Promise<Map<string, Float32Array>> {
+  const found = new Map<string, Float32Array>()
+  for await (const { id, vector } of (await readVectors(path, 'faceId', column)).rows())
+    found.set(id, vector)
+  return found
+}
+
+t.test('features are those of the evaluation, bit for bit', async t => {
+  const { dir, model } = await prepare(t)
+  const out = join(dir, 'features.parquet')
+  t.equal((await run('extract', join(dir, 'pictures'), `--model=${model}`, `--out=${out}`)).code, 0)
+  const faces = join(dir, 'faces')
+  const source = join(dir, 'pictures')
+  t.equal((await run('detect folder', `--source=${source}`, `--out=${faces}`)).code, 0)
+  const judged = await openOnnxExtractor(model, { contract: '', output: '', workers: 1 })
+  const terminal = { log: silentLog, checkpoint: () => {} }
+  const stored = await storeFeatures(await openFaces(faces), judged, join(dir, 'f'), 1, terminal)
+  const wanted = []
+  for await (const { vector } of stored.rows()) wanted.push(vector)
+  await judged.close()
+  const found = [...(await vectorsOf(out, 'embedding')).values()]
+  t.equal(found.length, 2)
+  t.ok(wanted[0]!.some(value => value !== 0))
+  t.strictSame(found, wanted)
+})
+
+t.test('one answer in four forms; the library gives the same', async t => {
+  const { dir, model } = await prepare(t)
+  const file = (form: string) => join(dir, `features.${form}`)
+  const words = [join(dir, 'pictures/b'), join(dir, 'pictures/a/astronaut.png')]
+  const marked = `--annotate=${join(dir, 'marked')}`
+  for (const form of ['parquet', 'arrow', 'csv', 'jsonl'])
+    t.match(await run('extract', ...words, `--model=${model}`, `--out=${file(form)}`, marked), {
+      code: 0,
+    })
+  const extractor = await openExtractor({ model })
+  t.teardown(() => extractor.close())
+  const picture = join(photos, 'grace-hopper.jpg')
+  const [face] = await extractor.extract(await readFile(picture))
+  t.strictSame((await extractor.extract(picture))[0]?.embedding, face!.embedding)
+  t.strictSame([...(await vectorsOf(file('parquet'), 'embedding')).values()][0], face!.embedding)
+  const table = defineTable(features.name, features.version, features.columns, 'arrow')
+  const rows = []
+  for await (const row of decodeShard(table, await readFile(file('arrow')), 'arrow')) rows.push(row)
+  t.strictSame(Float32Array.from(rows[0]!.embedding), face!.embedding)
+  t.strictSame(Float32Array.from(rows[0]!.fec), face!.fec)
+  const line = (await readFile(file('jsonl'), 'utf8')).split('\n')[0]!
+  const json = JSON.parse(line) as { embedding: number[]; expression: Record<string, number> }
+  t.strictSame(Float32Array.from(json.embedding), face!.embedding)
+  t.strictSame(Object.keys(json.expression), labels)
+  const sum = Object.values(json.expression).reduce((a, b) => a + b)
+  t.ok(Math.abs(sum - 1) < 1e-6, `${sum}`)
+  const [header, first] = (await readFile(file('csv'), 'utf8')).split('\n')
+  const at = header!.split(',').indexOf('embedding_0')
+  t.equal(Number(first!.split(',')[at]), face!.embedding[0])
+  t.match(header, 'expression_neutral')
+  const drawn = await readdir(join(dir, 'marked'))
+  t.equal(drawn.length, 2)
+  const before = await readPicture(picture)
+  const after = await readPicture(
+    join(
+      dir,
+      'marked',
+      drawn.find(name => /grace/.test(name))!,
+    ),
+  )
+  t.strictSame([after.width, after.height], [before.width, before.height])
+  const [x1, y1] = face!.box as unknown as [number, number]
+  const pixel = (Math.round(y1 + 20) * after.width + Math.round(x1)) * 3
+  const [red, green, blue] = after.data.subarray(pixel, pixel + 3)
+  t.ok(red! > 180 && green! > 150 && blue! < 110, `a yellow edge: ${red} ${green} ${blue}`)
+})
+
+t.test('a clip: frames with their times; a broken one is counted', async t => {
+  const { dir, model } = await prepare(t)
+  const clip = join(dir, 'clip.mp4')
+  const still = join(photos, 'grace-hopper.jpg')
+  const loop = [
+    '-loop',
+    '1',
+    '-t',
+    '2',
+    '-i',
+    `file:${still}`,
+    '-vf',
+    'scale=480:-2',
+    '-r',
+    '10',
+    '-frames:v',
+    '20',
+  ]
+  await collectFfmpeg([...loop, '-y', `file:${clip}`], { ffmpeg: await findFfmpeg(), name: clip })
+  const extractor = await openExtractor({ model })
+  t.teardown(() => extractor.close())
+  const times = []
+  for await (const { ptsUs, faces } of extractor.extractClip(clip, { fps: 2 })) {
+    times.push(ptsUs)
+    t.equal(faces.length, 1)
+  }
+  t.strictSame(times, [0, 500_000, 1_000_000, 1_500_000])
+  const broken = join(dir, 'broken.mp4')
+  await writeFile(broken, 'no clip')
+  const out = join(dir, 'f.jsonl')
+  const ended = await run('extract', broken, clip, `--model=${model}`, `--out=${out}`)
+  t.match(ended, { code: 0, said: ['ended early ', 'wrote '] })
+})
+
+t.test('no contract, no input, no such form: what is wanted is said', async t => {
+  const { dir, model, onnx } = await prepare(t)
+  await mkdir(join(dir, 'bare'))
+  const bare = join(dir, 'bare/model.onnx')
+  await writeFile(bare, onnx)
+  const out = `--out=${join(dir, 'f.csv')}`
+  const without = await run('extract', photos, `--model=${bare}`, out)
+  t.match(without, { code: 1, said: [/contract\.json: not readable, .*for example: \{"input"/] })
+  t.match(await run('extract', photos, `--model=${bare}`, '--out=f.txt'), {
+    code: 2,
+    said: [/ends in \.txt, wanted \.parquet, \.arrow, \.csv, \.jsonl/],
+  })
+  t.match(await run('extract', 'nowhere.jpg', `--model=${model}`, out), {
+    code: 2,
+    said: [/nowhere\.jpg: not there/],
+  })
+  t.match(await run('info', bare), { code: 1, out: /outputs {2}embedding, expression, fec/ })
+  t.match(await run('info', model), { code: 0, out: /"labels"/ })
+})
+
+t.test('similar: the nearest rows, exactly; itself left out', async t => {
+  const { dir, model } = await prepare(t)
+  const out = join(dir, 'features.parquet')
+  await run('extract', join(dir, 'pictures'), `--model=${model}`, `--out=${out}`)
+  const [first, second] = [...(await vectorsOf(out, 'embedding')).keys()]
+  const known = await run('similar', first!, `--in=${out}`, '-k', '1')
+  t.match(known, { code: 0 })
+  t.ok(known.out.includes(second!), known.out)
+  const picture = join(photos, 'astronaut.png')
+  const { out: text } = await run('similar', picture, `--in=${out}`, `--model=${model}`)
+  t.match(text, /^1\.000000 {2}.*astronaut\.png#0\n/)
+  t.match(await run('similar', 'nobody', `--in=${out}`), {
+    code: 2,
+    said: [/no faceId in .*--model/],
+  })
+
+  const width = 7
+  const values = Float32Array.from(uniforms('similar', 5000 * width), value => value - 0.5)
+  const query = values.slice(70, 77)
+  const cosine = (row: number) => {
+    let [dot, a, b] = [0, 0, 0]
+    for (let i = 0; i < width; i++) {
+      dot += query[i]! * values[row * width + i]!
+      a += query[i]! ** 2
+      b += values[row * width + i]! ** 2
+    }
+    return dot / Math.sqrt(a * b)
+  }
+  const rows = Array.from({ length: 5000 }, (_, row) => row)
+  const wanted = rows.sort((a, b) => cosine(b) - cosine(a)).slice(0, 20)
+  const hits = searchVectors(toVectorSet(values, width), query, 20)
+  t.strictSame(
+    hits.map(({ row }) => row),
+    wanted,
+  )
+})
