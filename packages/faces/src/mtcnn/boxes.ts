@@ -45,11 +45,16 @@ export function suppress(
   for (let count = left.length; count > 0;) {
     const i = left[0]!
     kept.push(order[i]!)
+    const [x, y, right, bottom] = [x1[i]!, y1[i]!, x2[i]!, y2[i]!]
     let next = 0
     for (let at = 1; at < count; at++) {
       const j = left[at]!
-      const wide = Math.min(x2[i]!, x2[j]!) - Math.max(x1[i]!, x1[j]!)
-      const high = Math.min(y2[i]!, y2[j]!) - Math.max(y1[i]!, y1[j]!)
+      if (x1[j]! >= right || x2[j]! <= x || y1[j]! >= bottom || y2[j]! <= y) {
+        left[next++] = j
+        continue
+      }
+      const wide = Math.min(right, x2[j]!) - Math.max(x, x1[j]!)
+      const high = Math.min(bottom, y2[j]!) - Math.max(y, y1[j]!)
       if (wide > 0 && high > 0) {
         const shared = wide * high
         const base = by === 'union' ? area[i]! + area[j]! - shared : Math.min(area[i]!, area[j]!)

@@ -48,15 +48,13 @@ export function resizeTriangle(
   for (let y = 0; y < rows; y++) {
     const from = ((top + y) * stride + left) * 3
     for (let x = 0; x < width; x++) {
-      for (let channel = 0; channel < 3; channel++) {
-        narrow[(y * width + x) * 3 + channel] = weigh(data, from + channel, 3, across, x)
-      }
+      weigh(data, from, 3, across, x, narrow, (y * width + x) * 3)
     }
   }
   const resized = new Uint8Array(height * width * 3)
   for (let y = 0; y < height; y++) {
-    for (let i = 0; i < width * 3; i++) {
-      resized[y * width * 3 + i] = weigh(narrow, i, width * 3, down, y)
+    for (let x = 0; x < width; x++) {
+      weigh(narrow, x * 3, width * 3, down, y, resized, (y * width + x) * 3)
     }
   }
   return { data: resized, width, height }
@@ -71,14 +69,34 @@ interface Weights {
   readonly weight: Int32Array
 }
 
-function weigh(pixels: Uint8Array, from: number, step: number, by: Weights, index: number): number {
-  let sum = 1 << (PRECISION - 1)
-  let at = from + by.first[index]! * step
-  const start = index * by.taps
-  for (let k = 0; k < by.count[index]!; k++, at += step) sum += pixels[at]! * by.weight[start + k]!
-  const value = sum >> PRECISION
-  return value < 0 ? 0 : value > 255 ? 255 : value
+/** Writes the weighted pixels from `from` on, `step` apart, as output `index`'s pixel at `to`. */
+function weigh(
+  pixels: Uint8Array,
+  from: number,
+  step: number,
+  { taps, first, count, weight }: Weights,
+  index: number,
+  target: Uint8Array,
+  to: number,
+): void {
+  let red = 1 << (PRECISION - 1)
+  let green = red
+  let blue = red
+  let at = from + first[index]! * step
+  const start = index * taps
+  const end = start + count[index]!
+  for (let k = start; k < end; k++, at += step) {
+    const by = weight[k]!
+    red = (red + Math.imul(pixels[at]!, by)) | 0
+    green = (green + Math.imul(pixels[at + 1]!, by)) | 0
+    blue = (blue + Math.imul(pixels[at + 2]!, by)) | 0
+  }
+  target[to] = toByte(red)
+  target[to + 1] = toByte(green)
+  target[to + 2] = toByte(blue)
 }
+
+const toByte = (sum: number): number => Math.max(0, Math.min(255, sum >> PRECISION))
 
 /** The triangle's weights along one axis; its half width is one output pixel, at least one input. */
 function weightsOf(size: number, count: number): Weights {
