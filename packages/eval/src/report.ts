@@ -1,5 +1,6 @@
 import type { Scalar } from '@deepfever/core'
 import type { Ledger } from '@deepfever/formats'
+import type { Training } from '@deepfever/models'
 import type { Interval } from './bootstrap.ts'
 import type { Estimate } from './estimate.ts'
 import type { ClassificationScore } from './metrics.ts'
@@ -71,6 +72,8 @@ export interface Report {
   readonly banner: string | null
   /** what made the vectors */
   readonly extractor: string
+  /** the run behind it; null where that is not known, as of an ONNX file */
+  readonly training: Training | null
   readonly headline: Measure
   /** other numbers that the headline is to be read with, the untrained student's among them */
   readonly beside: readonly Measure[]

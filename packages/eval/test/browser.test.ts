@@ -24,7 +24,7 @@ async function drawPage(): Promise<string> {
   const face = (id: string) => ({ id, source: LONG, label: 'Surprise' })
   const report: Report = {
     ...{ report: 2, kind: 'probe', title: `Probe of ${LONG}`, banner: 'Drawn data', ...own },
-    ...{ extractor: LONG, triplets: null },
+    ...{ extractor: LONG, training: null, triplets: null },
     leakage: {
       ...{ tested: 160, leaked: 1 },
       examples: [{ test: LONG, train: LONG, bits: 3, likeness: 0.99 }],

@@ -50,7 +50,14 @@ t.test('two reports are compared on what both judged and neither leaked', t => {
 })
 
 const aReport = (stage: string, value: number, more: Partial<Report> = {}): Report => ({
-  ...{ report: 2, kind: 'probe', title: 'x', banner: null, extractor: 'runs/student' },
+  ...{
+    report: 2,
+    kind: 'probe',
+    title: 'x',
+    banner: null,
+    extractor: 'runs/student',
+    training: null,
+  },
   headline: {
     ...{ label: 'Accuracy', value, n: 4000, note: '' },
     interval: { low: value - 0.015, high: value + 0.015, level: 0.95, resamples: 1000 },

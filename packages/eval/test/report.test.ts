@@ -26,6 +26,7 @@ const aReport = async (): Promise<Report> => ({
   report: 2,
   kind: 'probe',
   extractor: `student ${NASTY}`,
+  training: null,
   title: `RAF probe of ${NASTY}`,
   banner: 'Smoke: drawn data at tiny width; proves the chain only',
   ...(await evaluated()),

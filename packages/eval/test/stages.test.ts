@@ -15,6 +15,7 @@ import type { Report } from '../src/report.ts'
 import { stages } from '../src/stages/index.ts'
 
 const SIZE = 32
+const TRAINING = { recipe: 'f'.repeat(64), seed: 3 }
 const tiny: NetworkSpecification = {
   kind: 'student',
   backbone: { kind: 'densenet', growth: 4, blocks: [1, 1, 1, 1], stem: 8, bottleneck: 2 },
@@ -47,9 +48,10 @@ const spec = (out: string, kind: string) => ({
 async function drawArtifacts(dir: string, classes: number, testSplit: string) {
   const places = { checkpoint: join(dir, 'checkpoint'), faces: join(dir, 'faces') }
   const state = initialise(toNetwork(tiny), 'stages')
-  await writeArtifact(spec(places.checkpoint, 'checkpoint'), silentLog, write =>
-    writeCheckpoint(write, tiny, state),
-  )
+  await writeArtifact(spec(places.checkpoint, 'checkpoint'), silentLog, write => {
+    write.describe({ training: TRAINING })
+    return writeCheckpoint(write, tiny, state)
+  })
   await writeArtifact(spec(places.faces, 'faces'), silentLog, async write => {
     const put = async (name: string, part: Partial<Face>) => {
       const row: Face = {
@@ -137,6 +139,7 @@ t.test('a RAF probe reports itself, the untrained network and where faces went',
   t.ok(report.headline.value! > 0.5, `colours are easy: ${report.headline.value}`)
   t.equal(report.headline.n, 28)
   t.equal(report.probe?.trainRows, 56)
+  t.same(report.training, TRAINING, 'the run behind the extractor')
   t.same(
     report.beside.map(({ label }) => label),
     [

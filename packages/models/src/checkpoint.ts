@@ -14,6 +14,13 @@ import type { Network } from './network.ts'
 const NETWORK_FILE = 'network.json'
 const WEIGHTS_FILE = 'weights.safetensors'
 
+/** What a checkpoint's manifest says of the run behind it. */
+export interface Training {
+  /** digest of everything the run computed but its seed: equal in runs that repeat one another */
+  readonly recipe: string
+  readonly seed: number
+}
+
 /** A trained network as it lies in a checkpoint artifact. */
 export interface Checkpoint {
   readonly path: string
@@ -21,6 +28,8 @@ export interface Checkpoint {
   readonly digest: string
   /** of what it was trained on */
   readonly terms: readonly Terms[]
+  /** undefined where nothing was recorded of it */
+  readonly training?: Training | undefined
   readonly specification: NetworkSpecification
   readonly network: Network
   readonly state: StateDict
@@ -60,5 +69,6 @@ export async function openCheckpoint(
   parametersOf(network, weights.tensors)
   const { digest, manifest } = artifact
   const { terms } = manifest
-  return { path, digest, terms, specification, network, state: weights.tensors }
+  const training = manifest.metadata['training'] as Training | undefined
+  return { path, digest, terms, training, specification, network, state: weights.tensors }
 }

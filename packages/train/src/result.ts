@@ -4,6 +4,7 @@ import { encodeSafetensors, type ArtifactWriter, type StateDict } from '@deepfev
 import { writeCheckpoint } from '@deepfever/models'
 import type { RunRecord, RunState } from './checkpoints.ts'
 import { RUN_PAGE, renderRun } from './run-page.ts'
+import { recipeOf } from './settings.ts'
 import { EVENTS, METRICS, SPEED } from './run-log.ts'
 
 /** A finished run. */
@@ -36,5 +37,6 @@ export async function writeResult(
   await write.note(EVENTS, events!)
   await write.note(RUN_PAGE, renderRun({ record, metrics: `${metrics}`, speed: `${speed}` }))
   const { experiment, backend } = settings
-  write.describe({ experiment, steps: step, backend, best: record.best })
+  const training = { recipe: recipeOf(settings), seed: experiment.seed }
+  write.describe({ experiment, steps: step, backend, best: record.best, training })
 }

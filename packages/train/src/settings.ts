@@ -1,4 +1,4 @@
-import type { InputEntry } from '@deepfever/formats'
+import { sha256, type InputEntry } from '@deepfever/formats'
 import type { Experiment } from './experiment.ts'
 
 /** Everything that decides what a run computes; two runs of equal settings give equal bytes. */
@@ -30,10 +30,19 @@ function differencesIn(found: unknown, wanted: unknown, place: string): Differen
   return JSON.stringify(found) === JSON.stringify(wanted) ? [] : [{ place, found, wanted }]
 }
 
-const toTree = ({ inputs, ...settings }: Settings) => ({
+const toTree = ({ inputs, ...settings }: Pick<Settings, 'inputs'> & Partial<Settings>) => ({
   ...settings,
   inputs: Object.fromEntries(inputs.map(({ role, digest }) => [role, digest])),
 })
+
+/**
+ * Digest of what a run computes but for its seed and what computed it: runs that share it are
+ * repetitions of one another.
+ */
+export function recipeOf({ stage, behaviour, experiment, inputs }: Settings): string {
+  const { seed: _seed, ...rest } = experiment
+  return sha256(JSON.stringify([stage, behaviour, rest, toTree({ inputs }).inputs]))
+}
 
 /** Where two settings differ, value by value. */
 export const differencesOf = (found: Settings, wanted: Settings): Difference[] =>

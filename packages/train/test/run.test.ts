@@ -118,6 +118,14 @@ t.test('a run twice gives the same bytes; what it was is in the manifest', async
   t.match((await run(studentOf(), smoke)).said[0], { event: 'training', steps: 2 })
   const { metadata } = (await openArtifact(again, 'checkpoint')).manifest
   t.match(metadata, { experiment: { epochs: 1, batchNormBatches: 'per-dataset', seed: 8 } })
+  const repeated = async (seed: number) => {
+    await run(studentOf(), { ...smoke, seed })
+    return (await openCheckpoint(again, 'student')).training
+  }
+  const [eight, nine] = [await repeated(8), await repeated(9)]
+  t.same([eight?.seed, nine?.seed], [8, 9])
+  t.equal(eight?.recipe, nine?.recipe, 'runs that differ in the seed alone are one recipe')
+  t.not((await openCheckpoint(out, 'student')).training?.recipe, nine?.recipe)
 })
 
 t.test(

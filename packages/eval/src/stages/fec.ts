@@ -9,7 +9,7 @@ import { published, subjectOptions, toBaseline, writeReport } from './subject.ts
 export const fec = defineStage({
   name: 'eval fec',
   summary: 'triplet accuracy of an extractor on Google FEC',
-  behaviour: 2,
+  behaviour: 3,
   options: { ...subjectOptions, faces: path('faces artifact it is judged on') },
   async run(options, context) {
     const faceSet = await openFaces(options.faces)

@@ -23,6 +23,7 @@ import {
   openNetworkExtractor,
   openOnnxExtractor,
   type Extractor,
+  type Training,
 } from '@deepfever/models'
 import type { FaceSet } from '../face-set.ts'
 import { openFeatureFile, storeFeatures, type Features } from '../feature-store.ts'
@@ -78,6 +79,7 @@ interface Subject {
   readonly role: string
   readonly digest: string
   readonly terms: readonly Terms[]
+  readonly training?: Training | undefined
   /** vectors of a face set: of the subject, then, if asked for, of the same with fresh weights */
   features(faceSet: FaceSet, context: Context): Promise<readonly Features[]>
 }
@@ -106,7 +108,7 @@ async function openSubject(options: SubjectOptions, output: Output): Promise<Sub
     return { role: 'onnx', digest, terms, features: storeAll(options, [extractor]) }
   }
   const opened = await openCheckpoint(checkpoint, options.network)
-  const { network, state, digest, terms, path: place } = opened
+  const { network, state, digest, terms, training, path: place } = opened
   const open = (name: string, named: string, weights: typeof state) =>
     openNetworkExtractor(network, weights, { name, digest: named, terms, output, workers })
   const fresh = `${digest} with fresh weights ${options.seed}`
@@ -116,7 +118,7 @@ async function openSubject(options: SubjectOptions, output: Output): Promise<Sub
       ? [open('fresh weights', fresh, initialise(network, options.seed))]
       : []),
   ]
-  return { role: 'checkpoint', digest, terms, features: storeAll(options, extractors) }
+  return { role: 'checkpoint', digest, terms, training, features: storeAll(options, extractors) }
 }
 
 const storeAll =
@@ -178,6 +180,7 @@ export async function writeReport(
       report: 2,
       ...findings.report,
       extractor: features[0]!.name,
+      training: subject.training ?? null,
       banner: banner === '' ? null : String(banner),
       ledger,
       configuration: { stage: work.stage, behaviour: work.behaviour, ...configuration },
