@@ -4,6 +4,7 @@ import * as formats from '@deepfever/formats'
 import {
   openForgotten,
   takeLock,
+  uses,
   writeArtifact,
   type Artifact,
   type Columns,
@@ -52,6 +53,17 @@ function tableOf(artifact: Artifact, name: string): Table<Columns> {
     { path: artifact.path, table: name },
   )
 }
+
+/** Forgotten faces that a checkpoint's batches held; undefined where it does not say. */
+async function trainedOn(checkpoint: Artifact, forgotten: Forgotten): Promise<number | undefined> {
+  if (checkpoint.manifest.tables[uses.name] === undefined) return undefined
+  const found = new Set<string>()
+  for await (const row of checkpoint.rows(uses))
+    if (isForgotten(row, forgotten)) found.add(row.faceId)
+  return found.size
+}
+
+const isCheckpoint = ({ manifest }: Artifact): boolean => manifest.kind === 'checkpoint'
 
 /** Whether an artifact holds anything of what is to be forgotten. */
 async function holds(artifact: Artifact, forgotten: Forgotten): Promise<boolean> {
@@ -123,12 +135,22 @@ const forget = defineStage({
       checkpoint()
       if (await holds(artifact, forgotten)) holding.push(artifact)
     }
-    const made = descendantsOf(artifacts, new Set(holding.map(({ digest }) => digest)))
+    const madeFrom = (isSource: (artifact: Artifact) => boolean) =>
+      descendantsOf(artifacts, new Set(holding.filter(isSource).map(({ digest }) => digest)))
+    // Of a checkpoint that trained on a face only further checkpoints remember something: a report
+    // that was made since the faces went shows none of it.
+    const made = [
+      ...madeFrom(artifact => !isCheckpoint(artifact)),
+      ...madeFrom(isCheckpoint).filter(isCheckpoint),
+    ]
     for (const artifact of new Set([...holding, ...made])) {
       const { path: place, manifest } = artifact
-      const { stage, kind, files } = manifest
-      if (kind === 'checkpoint') {
-        log.warn('was trained on what is forgotten; train it again', { path: place, stage })
+      const { stage, files } = manifest
+      if (isCheckpoint(artifact)) {
+        // Its table keeps the ids: without them it could not be named again until it is replaced.
+        const faces = await trainedOn(artifact, forgotten)
+        const fields = { path: place, stage, faces }
+        log.warn('was trained on what is forgotten; train it again', fields)
         for (const { path, checkpoint } of [...exports, ...others])
           if (checkpoint === artifact.digest)
             log.warn('was exported from such a checkpoint; export it again', { path, from: place })

@@ -9,6 +9,7 @@ import {
   openArtifact,
   readManifest,
   targets,
+  uses,
   writeArtifact,
   type Face,
 } from '@deepfever/formats'
@@ -114,9 +115,12 @@ t.test(
       write.accept(rows.length)
       await write.done('all', rows.length)
     })
+    const times = { batches: 2, firstStep: 0, lastStep: 5 }
     const trained = { ...made, out: place('teacher'), kind: 'checkpoint', identity: { epochs: 1 } }
     await writeArtifact(trained, silentLog, async write => {
       await write.file('weights', 'numbers')
+      for (const { faceId } of rows)
+        await write.append(uses, { ...{ faceId, stream: 'unlabelled' }, ...times })
       await write.done('all', 0)
     })
     const checkpoint = (await readManifest(place('teacher')))!.digest
@@ -159,7 +163,8 @@ t.test(
     for (const { crop, faceId } of lost) {
       t.same(await holding(crop), [], faceId)
       for (const file of await filesBelow(root))
-        t.notOk((await readFile(file)).includes(faceId), `${faceId} in ${file}`)
+        if (!file.startsWith(place('teacher')))
+          t.notOk((await readFile(file)).includes(faceId), `${faceId} in ${file}`)
     }
     t.same((await holding(second.crop)).length, 1, 'the others stay')
     t.same((await facesOf(place('faces'))).length, rows.length - lost.length)
@@ -170,13 +175,24 @@ t.test(
     t.notOk(existsSync(place('gallery')), 'a page is removed, not edited')
     t.match(
       said.find(({ name }) => name.startsWith('was trained on')),
-      { fields: { path: place('teacher') } },
+      { fields: { path: place('teacher'), faces: lost.length } },
     )
     const exported = said.filter(({ name }) => name.startsWith('was exported from'))
     const listed = [place('models'), join(dir, 'elsewhere')].map(of => join(of, 'teacher.onnx'))
     t.same(
       exported.map(({ fields }) => fields['path']),
       listed,
+    )
+    const repeated = await run('data forget', ...words)
+    t.same(
+      repeated.said.map(({ name }) => name),
+      [
+        'was trained on what is forgotten; train it again',
+        'was exported from such a checkpoint; export it again',
+        'was exported from such a checkpoint; export it again',
+        'done',
+      ],
+      'a checkpoint is named until it is replaced',
     )
     await rm(place('teacher'), { recursive: true })
     const again = await run('data forget', ...words)

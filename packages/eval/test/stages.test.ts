@@ -169,35 +169,47 @@ t.test('a RAF probe reports itself, the untrained network and where faces went',
   t.equal((await openArtifact(out, 'report')).digest, digest, 'workers do not change a byte')
 })
 
-t.test('one face is explained: origin, triplets, prediction, neighbours, crop', async t => {
-  const dir = t.testdir({})
-  const places = await drawArtifacts(dir, 7, 'test')
-  const [report, cache] = [join(dir, 'raf'), join(dir, 'kept')]
-  t.equal(await run('eval raf', { ...places, out: report, cache }), 0)
-  const [kept] = (await readdir(cache)).filter(name => !name.startsWith('hashes'))
-  const write = process.stdout.write.bind(process.stdout)
-  let said = ''
-  process.stdout.write = text => {
-    said += String(text)
-    return true
-  }
-  const { faces: place } = places
-  const crop = join(dir, 'crop.jpg')
-  const options = { id: 'test-1', faces: place, report, features: join(cache, kept!), crop }
-  const code = await run('eval explain', options).finally(() => {
-    process.stdout.write = write
-  })
-  t.equal(code, 0)
-  t.match(
-    said,
-    /source {5}test-1.jpg\n.*\nbox {8}0.0, 0.0 to 32.0, 32.0 \(given, .*\nlabel {6}1, test/,
-  )
-  t.match(said, /triplet {4}test-0: odd, 6 of 6 votes/)
-  t.match(said, /prediction \w+ at [0-9.]+ %, (right|wrong)/)
-  t.equal(said.match(/^neighbour /gm)?.length, 5)
-  t.same((await readFile(crop)).subarray(0, 3), Buffer.from([0xff, 0xd8, 0xff]))
-  t.match(await failureOf(t, 'eval explain', { id: 'none', faces: place }), /no face none; its ids/)
-})
+t.test(
+  'one face is explained: origin, triplets, batches, prediction, neighbours, crop',
+  async t => {
+    const dir = t.testdir({})
+    const places = await drawArtifacts(dir, 7, 'test')
+    const [report, cache] = [join(dir, 'raf'), join(dir, 'kept')]
+    t.equal(await run('eval raf', { ...places, out: report, cache }), 0)
+    const [kept] = (await readdir(cache)).filter(name => !name.startsWith('hashes'))
+    const write = process.stdout.write.bind(process.stdout)
+    let said = ''
+    process.stdout.write = text => {
+      said += String(text)
+      return true
+    }
+    const { faces: place } = places
+    const crop = join(dir, 'crop.jpg')
+    const features = join(cache, kept!)
+    const { checkpoint } = places
+    const options = { id: 'test-1', faces: place, checkpoint, report, features, crop }
+    const code = await run('eval explain', options).finally(() => {
+      process.stdout.write = write
+    })
+    t.equal(code, 0)
+    t.match(
+      said,
+      /source {5}test-1.jpg\n.*\nbox {8}0.0, 0.0 to 32.0, 32.0 \(given, .*\nlabel {6}1, test/,
+    )
+    t.match(said, /triplet {4}test-0: odd, 6 of 6 votes/)
+    t.match(said, /prediction \w+ at [0-9.]+ %, (right|wrong)/)
+    t.equal(said.match(/^neighbour /gm)?.length, 5)
+    t.same((await readFile(crop)).subarray(0, 3), Buffer.from([0xff, 0xd8, 0xff]))
+    t.match(
+      said,
+      /batches {4}unknown: .*checkpoint does not say which faces it used; train it again/,
+    )
+    t.match(
+      await failureOf(t, 'eval explain', { id: 'none', faces: place }),
+      /no face none; its ids/,
+    )
+  },
+)
 
 t.test('AffectNet with 7 classes leaves contempt out and weights rows by class', async t => {
   const dir = t.testdir({})

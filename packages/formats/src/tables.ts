@@ -119,6 +119,17 @@ export const targets = defineTable(
 /** A row of {@link targets}. */
 export type Target = RowOf<typeof targets>
 
+/** Which steps of a training run used a face; the table of a checkpoint. Version 1. */
+export const uses = defineTable('uses', 1, {
+  faceId: utf8('face of a faces artifact named in the inputs; one that no step used has no row'),
+  stream: utf8('`triplets`, `labelled` or `unlabelled`: as what it was trained on'),
+  batches: int32('steps whose batch held it'),
+  firstStep: int32('the first of them, counted from 0 as in metrics.jsonl'),
+  lastStep: int32('the last of them'),
+})
+/** A row of {@link uses}. */
+export type Use = RowOf<typeof uses>
+
 /** A feature vector of one face. Version 1. */
 export const embeddings = defineTable(
   'embeddings',

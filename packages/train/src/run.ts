@@ -174,7 +174,7 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   })
 }
 
-const BEHAVIOUR = 4
+const BEHAVIOUR = 5
 
 /** A stage that trains a teacher by the experiment `file`. */
 export const teacherStage = (name: string, file: ExperimentFile) =>

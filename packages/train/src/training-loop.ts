@@ -17,6 +17,7 @@ import type { Settings } from './settings.ts'
 import type { StartWeights } from './start-weights.ts'
 import { openTrainer } from './trainer.ts'
 import type { TrainingData } from './training-data.ts'
+import { writeUses } from './uses.ts'
 
 /** What is trained, on what, from what. */
 export interface Run {
@@ -145,6 +146,7 @@ export async function train(
       asked = performance.now()
     }
     const record = { ...placeAt(total), settings }
+    await writeUses(write, data, experiment, total)
     const bestWeights = best ? await checkpoints.weightsOf(best.step) : undefined
     await writeResult(write, { ...(await trainer.read()), record, best: bestWeights })
   } finally {

@@ -1,18 +1,22 @@
-// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts, src/plan.ts, src/run-page.ts, src/curve.ts
+// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts, src/uses.ts, src/plan.ts, src/run-page.ts, src/curve.ts
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { silentLog, type Stage } from '@deepfever/core'
-import { openArtifact, targets, writeArtifact } from '@deepfever/formats'
+import { openArtifact, targets, uses, writeArtifact, type Use } from '@deepfever/formats'
 import { TEACHER, describeNetwork, openCheckpoint, toNetwork } from '@deepfever/models'
 import t from 'tap'
 import teacher256 from '../configs/teacher256.ts'
+import { openPlan } from '../src/batches.ts'
 import type { RunRecord } from '../src/checkpoints.ts'
 import { isDistilled, withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
 import { stages } from '../src/index.ts'
 import { lossesOf } from '../src/loss-sum.ts'
 import { renderRun } from '../src/run-page.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
+import { readTrainingData } from '../src/training-data.ts'
 import { SIZE, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
 import { run, tinyStudent } from './tiny-run.ts'
 
@@ -126,6 +130,55 @@ t.test('a run twice gives the same bytes; what it was is in the manifest', async
   t.same([eight?.seed, nine?.seed], [8, 9])
   t.equal(eight?.recipe, nine?.recipe, 'runs that differ in the seed alone are one recipe')
   t.not((await openCheckpoint(out, 'student')).training?.recipe, nine?.recipe)
+})
+
+t.test('a checkpoint says which steps used which face, and eval explain prints it', async t => {
+  const experiment = tinyStudent.experiment
+  const out = join(dir, 'student')
+  const artifact = await openArtifact(out, 'checkpoint')
+  const found: Use[] = []
+  for await (const use of artifact.rows(uses)) found.push(use)
+  const sources = {
+    fec: await openArtifact(places.fec, 'faces'),
+    affectnet: await openArtifact(places.affectnet, 'faces'),
+    powder: await openArtifact(places.powder, 'faces'),
+  }
+  const data = await readTrainingData(sources, { ...experiment, distillation: 'none' }, dir)
+  const planOf = openPlan(data, experiment)
+  const wanted = new Map<string, number[]>()
+  const streams = [
+    ...Array<string>(6).fill('triplets'),
+    ...Array<string>(3).fill('labelled'),
+    'unlabelled',
+  ]
+  for (let step = 0; step < 4; step++)
+    for (const [i, row] of planOf(step).rows.entries()) {
+      const key = `${streams[i]} ${data.faces.idOf(row)}`
+      wanted.set(key, [...(wanted.get(key) ?? []).filter(one => one !== step), step])
+    }
+  const shown = found.map(use => [`${use.stream} ${use.faceId}`, use] as const)
+  t.same(
+    new Map(
+      shown.map(([key, { batches, firstStep, lastStep }]) => [key, [batches, firstStep, lastStep]]),
+    ),
+    new Map([...wanted].map(([key, steps]) => [key, [steps.length, steps[0], steps.at(-1)]])),
+  )
+  t.equal(found.length, wanted.size)
+
+  const program = fileURLToPath(new URL('../../cli/bin/deepfever.mjs', import.meta.url))
+  const [key, steps] = [...wanted].find(([name]) => name.startsWith('labelled'))!
+  const words = [
+    'eval',
+    'explain',
+    key.split(' ')[1]!,
+    `--faces=${places.affectnet}`,
+    `--student=${out}`,
+  ]
+  const { stdout } = spawnSync(process.execPath, [program, ...words], { encoding: 'utf8' })
+  t.match(
+    stdout,
+    `batches    labelled: ${steps.length} of 4 steps, the first ${steps[0]}, the last ${steps.at(-1)}\n`,
+  )
 })
 
 t.test(

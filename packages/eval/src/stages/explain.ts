@@ -5,6 +5,7 @@ import {
   openArtifact,
   targets,
   triplets,
+  uses,
   type Artifact,
   type Columns,
   type Face,
@@ -21,13 +22,15 @@ const NEAREST = 5
 /** Where a face comes from and what was made of it. */
 export const explain = defineStage({
   name: 'eval explain',
-  summary: 'one face: clip and time or row, box, target, triplets, prediction, neighbours',
+  summary: 'one face: origin, box, target, triplets, training batches, prediction, neighbours',
   behaviour: 1,
   words: ['id'],
   options: {
     id: text({ help: 'faceId; or the first word', role: 'execution' }),
     faces: path('faces artifact that holds it'),
     report: optionalPath('report artifact: what was predicted'),
+    checkpoint: optionalPath('checkpoint artifact: which of its training batches used the face'),
+    student: optionalPath('the same as --checkpoint'),
     targets: optionalPath('targets artifact: what the teachers say'),
     features: optionalPath(
       'kept vectors (a folder of .artifacts/features): which faces are nearest',
@@ -41,12 +44,14 @@ export const explain = defineStage({
       throw new StageError(`${place}: no face ${id}; its ids are in the column faceId`, {
         ...{ path: place, wanted: id },
       })
+    const checkpoint = given.checkpoint || given.student
     if (crop) await writeFile(crop, face.crop)
     const lines = [
       ...originOf(face, artifact.manifest.metadata['classes'] as string[] | undefined),
       ...(crop ? [`crop       written to ${crop}`] : []),
       ...(await tripletLines(artifact, id)),
       ...(given.targets ? await targetLines(given.targets, id) : []),
+      ...(checkpoint ? await useLines(checkpoint, id) : []),
       ...(given.report ? await predictionLines(given.report, id) : []),
       ...(given.features ? await neighbourLines(given.features, id) : []),
     ]
@@ -99,6 +104,22 @@ async function targetLines(place: string, id: string): Promise<string[]> {
   if (row === undefined) return [`target     none in ${place}`]
   const shown = Array.from(row.target.slice(0, 6), value => value.toFixed(3)).join(', ')
   return [`target     ${row.target.length} numbers: ${shown}, …`]
+}
+
+/** Batches that trained on the face; a teacher's and a student's are told by the same table. */
+async function useLines(place: string, id: string): Promise<string[]> {
+  const artifact = await openArtifact(place, 'checkpoint')
+  const { steps } = artifact.manifest.metadata
+  if (artifact.manifest.tables[uses.name] === undefined)
+    return [`batches    unknown: ${place} does not say which faces it used; train it again`]
+  const lines: string[] = []
+  for await (const row of artifact.rows(uses))
+    if (row.faceId === id)
+      lines.push(
+        `batches    ${row.stream}: ${row.batches} of ${String(steps)} steps, ` +
+          `the first ${row.firstStep}, the last ${row.lastStep}`,
+      )
+  return lines.length > 0 ? lines : [`batches    none: ${place} was not trained on it`]
 }
 
 async function predictionLines(place: string, id: string): Promise<string[]> {
