@@ -1,11 +1,18 @@
 // tap: test/extract.test.ts covers src/*.ts, src/stages/*.ts
-import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { runStage, silentLog, uniforms, type Log, type Stage } from '@deepfever/core'
+import { openRandom, runStage, silentLog, uniforms, type Log, type Stage } from '@deepfever/core'
 import { stages as detectStages } from '@deepfever/detect'
 import { openFaces, storeFeatures } from '@deepfever/eval'
-import { decodeShard, defineTable, features, readVectors } from '@deepfever/formats'
+import {
+  decodeShard,
+  defineTable,
+  encodeShard,
+  features,
+  openArtifact,
+  readVectors,
+} from '@deepfever/formats'
 import { collectFfmpeg, findFfmpeg, readPicture } from '@deepfever/media'
 import {
   BACKBONES,
@@ -26,7 +33,8 @@ async function run(name: string, ...argv: string[]) {
   const said: string[] = []
   const log: Log = {
     ...silentLog,
-    event: (event, fields) => void said.push(`${event} ${String(fields?.['message'] ?? '')}`),
+    event: (event, fields) =>
+      void said.push(`${event} ${String(fields?.['message'] ?? fields?.['recall'] ?? '')}`),
   }
   const out = t.capture(process.stdout, 'write', () => true)
   const terminal = { log, signal: new AbortController().signal }
@@ -188,7 +196,7 @@ t.test('similar: the nearest rows, exactly; itself left out', async t => {
   t.match(text, /^1\.000000 {2}.*astronaut\.png#0\n/)
   t.match(await run('similar', 'nobody', `--in=${out}`), {
     code: 2,
-    said: [/no faceId in .*--model/],
+    said: ['loaded ', /no faceId in .*--model/],
   })
 
   const width = 7
@@ -210,4 +218,60 @@ t.test('similar: the nearest rows, exactly; itself left out', async t => {
     hits.map(({ row }) => row),
     wanted,
   )
+})
+
+/** A features file of 1,200 vectors around 40 directions in a plane of 4. */
+async function writeFaces(path: string): Promise<void> {
+  const random = openRandom('faces')
+  const heads = Array.from({ length: 40 }, () => Array.from({ length: 4 }, () => random.normal()))
+  const turn = Array.from({ length: 4 }, () => Array.from({ length: 16 }, () => random.normal()))
+  const { faceId, embedding } = features.columns
+  const table = defineTable(features.name, features.version, { faceId, embedding }, 'arrow')
+  const rows = Array.from({ length: 1200 }, (_, i) => {
+    const point = heads[i % 40]!.map(value => value + 0.2 * random.normal())
+    const vector = Float32Array.from({ length: 16 }, (_, d) =>
+      point.reduce((sum, value, j) => sum + value * turn[j]![d]!, 0),
+    )
+    return { faceId: `face ${i}`, embedding: vector }
+  })
+  await writeFile(path, await encodeShard(table, rows))
+}
+
+t.test('similar by codes: recall is said; kept codes and codebooks are used again', async t => {
+  const dir = t.testdir({})
+  const file = join(dir, 'f.arrow')
+  const kept = join(dir, 'codes')
+  await writeFaces(file)
+  const recallOf = async (...argv: string[]) => {
+    const { code, said, out } = await run('similar', 'face 7', '-k', '10', ...argv)
+    t.equal(code, 0, said.join('\n'))
+    const [, recall] = /^recall (.*)$/m.exec(said.join('\n')) ?? []
+    return { recall: Number(recall), found: [...out.matchAll(/face \d+/g)].map(String) }
+  }
+  const exact = await recallOf(`--in=${file}`)
+  t.equal(exact.found.length, 10)
+  const few = await recallOf(`--in=${file}`, '--codes=1')
+  const many = await recallOf(`--in=${file}`, '--codes=8', `--save=${kept}`)
+  t.ok(few.recall < many.recall && many.recall > 0.8, `${few.recall}, ${many.recall}`)
+  const both = exact.found.filter(id => many.found.includes(id))
+  t.ok(both.length >= 7, `${both.length} of the exact ones`)
+  const { manifest } = await openArtifact(kept, 'codes')
+  t.match(manifest, { identity: { codes: 8, seed: 1 }, metadata: { width: 16, bytes: 8 } })
+  t.notOk('query' in manifest.identity, 'codes do not depend on what is looked for')
+  const again = await recallOf(`--in=${kept}`)
+  t.ok(again.found.filter(id => exact.found.includes(id)).length >= 6)
+  t.ok(Number.isNaN(again.recall), 'without embeddings there is nothing to compare with')
+  const book = await recallOf(`--in=${file}`, `--codebook=${kept}`)
+  t.equal(book.recall, many.recall)
+  for (const [argv, message] of [
+    [[`--in=${kept}`, '--codes=4'], /holds codes already/],
+    [[`--in=${file}`, `--save=${kept}`], /give --codes=BYTES/],
+    [[`--in=${file}`, '--codes=5'], /5 parts, wanted a divisor of 16/],
+  ] as const) {
+    const { code, said } = await run('similar', 'face 7', ...argv)
+    t.equal(code, 2)
+    t.match(said.at(-1), message)
+  }
+  await appendFile(join(kept, 'codebook.safetensors'), ' ')
+  t.match(await run('similar', 'face 7', `--in=${kept}`), { code: 1 })
 })

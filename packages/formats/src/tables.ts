@@ -175,6 +175,14 @@ export const features = defineTable(
 export type FeatureRow = Omit<RowOf<typeof features>, 'expression' | 'fec'> &
   Partial<Pick<RowOf<typeof features>, 'expression' | 'fec'>>
 
+/** An embedding as product codes; the centres stand in codebook.safetensors. Version 1. */
+export const codes = defineTable('codes', 1, {
+  faceId: utf8('face of the features file named in the inputs'),
+  code: bytes('one byte a part of the embedding: the centre that is nearest'),
+})
+/** A row of {@link codes}. */
+export type CodeRow = RowOf<typeof codes>
+
 /** What an evaluation made of one face or triplet. Version 1. */
 export const judgements = defineTable(
   'judgements',

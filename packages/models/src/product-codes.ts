@@ -1,10 +1,13 @@
 import { ShapeError, UsageError, openRandom } from '@deepfever/core'
+import { openCentreSearch, type CentreSearch } from './nearest-centre.ts'
 
 /** Values of one byte. */
 const LEVELS = 256
 /** More rows do not move 256 centres by much; k-means reads every one of them in every round. */
 const MOST_ROWS = 20_000
 const ROUNDS = 20
+/** Vectors that are encoded at once. */
+const BLOCK = 4096
 
 /** Centres of every part of a vector (Jégou et al. 2011, product quantisation). */
 export interface Codebook {
@@ -25,11 +28,11 @@ export interface Codebook {
  * @param parts bytes a vector; divides `width`
  * @throws UsageError when it does not; ShapeError when there is no row or a broken one
  */
-export function trainCodebook(
+export async function trainCodebook(
   vectors: Float32Array,
   width: number,
   { parts, seed = 1 }: { parts: number; seed?: number },
-): Codebook {
+): Promise<Codebook> {
   if (!(Number.isInteger(parts) && parts > 0 && width % parts === 0))
     throw new UsageError(`${parts} parts, wanted a divisor of ${width}, the width of the vectors`, {
       found: parts,
@@ -42,31 +45,53 @@ export function trainCodebook(
   const levels = Math.min(LEVELS, rows.length)
   const span = width / parts
   const centres = new Float32Array(parts * levels * span)
+  const search = await openCentreSearch(span)
   for (let part = 0; part < parts; part++) {
-    const points = new Float32Array(rows.length * span)
-    rows.forEach((row, i) => {
-      const at = row * width + part * span
-      points.set(units.subarray(at, at + span), i * span)
-    })
+    const points = pointsOf(units, { width, span, part }, rows)
     const place = part * levels * span
-    settle(points, span, centres.subarray(place, place + levels * span))
+    await settle(search, points, span, centres.subarray(place, place + levels * span))
   }
+  await search.close()
   return { width, parts, levels, centres }
 }
 
 /** Codes of vectors, [rows, parts]. */
-export function encodeVectors(codebook: Codebook, vectors: Float32Array): Uint8Array {
+export async function encodeVectors(
+  codebook: Codebook,
+  vectors: Float32Array,
+): Promise<Uint8Array> {
   const { width, parts, levels, centres } = codebook
   const span = width / parts
-  const units = toUnits(vectors, width)
-  const rows = units.length / width
+  const rows = rowsOf(vectors, width)
   const codes = new Uint8Array(rows * parts)
-  for (let part = 0; part < parts; part++) {
-    const own = centres.subarray(part * levels * span, (part + 1) * levels * span)
-    for (let row = 0; row < rows; row++)
-      codes[row * parts + part] = nearest(units, row * width + part * span, span, own)
+  const search = await openCentreSearch(span)
+  for (let first = 0; first < rows; first += BLOCK) {
+    const last = Math.min(rows, first + BLOCK)
+    const units = toUnits(vectors.subarray(first * width, last * width), width, first)
+    const own = Array.from({ length: last - first }, (_, row) => row)
+    for (let part = 0; part < parts; part++) {
+      const from = part * levels * span
+      const points = pointsOf(units, { width, span, part }, own)
+      const found = await search.nearest(points, centres.subarray(from, from + levels * span))
+      found.forEach((level, row) => (codes[(first + row) * parts + part] = level))
+    }
   }
+  await search.close()
   return codes
+}
+
+/** One part of the rows, [rows, span]. */
+function pointsOf(
+  units: Float32Array,
+  { width, span, part }: { width: number; span: number; part: number },
+  rows: readonly number[],
+): Float32Array {
+  const points = new Float32Array(rows.length * span)
+  rows.forEach((row, i) => {
+    const at = row * width + part * span
+    points.set(units.subarray(at, at + span), i * span)
+  })
+  return points
 }
 
 /** The vectors that codes stand for, [rows, width], near unit length. */
@@ -131,23 +156,25 @@ export function searchCodes(
 }
 
 /** Lloyd's rounds from the first points; a centre without points stays where it is. */
-function settle(points: Float32Array, span: number, centres: Float32Array): void {
+async function settle(
+  search: CentreSearch,
+  points: Float32Array,
+  span: number,
+  centres: Float32Array,
+): Promise<void> {
   const levels = centres.length / span
-  const rows = points.length / span
   centres.set(points.subarray(0, centres.length))
-  const labels = new Int32Array(rows).fill(-1)
+  let labels = new Uint8Array(0)
   for (let round = 0; round < ROUNDS; round++) {
-    let moved = 0
+    const found = await search.nearest(points, centres)
+    if (found.every((level, row) => level === labels[row])) return
+    labels = found as typeof labels
     const sums = new Float64Array(centres.length)
     const counts = new Int32Array(levels)
-    for (let row = 0; row < rows; row++) {
-      const label = nearest(points, row * span, span, centres)
-      if (label !== labels[row]) moved++
-      labels[row] = label
+    labels.forEach((label, row) => {
       counts[label]!++
       for (let d = 0; d < span; d++) sums[label * span + d]! += points[row * span + d]!
-    }
-    if (moved === 0) return
+    })
     sums.forEach((sum, i) => {
       const count = counts[Math.floor(i / span)]!
       if (count > 0) centres[i] = sum / count
@@ -155,35 +182,24 @@ function settle(points: Float32Array, span: number, centres: Float32Array): void
   }
 }
 
-/** The centre nearest to the point at `at`; the first of equal ones. */
-function nearest(points: Float32Array, at: number, span: number, centres: Float32Array): number {
-  let best = 0
-  let least = Infinity
-  for (let from = 0, level = 0; from < centres.length; from += span, level++) {
-    let distance = 0
-    for (let d = 0; d < span; d++) distance += (points[at + d]! - centres[from + d]!) ** 2
-    if (distance < least) {
-      least = distance
-      best = level
-    }
-  }
-  return best
+function rowsOf(vectors: Float32Array, width: number): number {
+  if (vectors.length > 0 && vectors.length % width === 0) return vectors.length / width
+  throw new ShapeError(`${vectors.length} numbers, wanted rows of ${width}, at least one`, {
+    found: vectors.length,
+    wanted: width,
+  })
 }
 
-/** The rows at unit length; a row of zeros stays. */
-function toUnits(vectors: Float32Array, width: number): Float32Array {
-  if (vectors.length === 0 || vectors.length % width !== 0)
-    throw new ShapeError(`${vectors.length} numbers, wanted rows of ${width}, at least one`, {
-      found: vectors.length,
-      wanted: width,
-    })
+/** The rows at unit length, numbered from `first` in errors; a row of zeros stays. */
+function toUnits(vectors: Float32Array, width: number, first = 0): Float32Array {
+  const rows = rowsOf(vectors, width)
   const units = new Float32Array(vectors.length)
-  for (let at = 0; at < vectors.length; at += width) {
+  for (let row = 0, at = 0; row < rows; row++, at += width) {
     let square = 0
     for (let d = 0; d < width; d++) square += vectors[at + d]! ** 2
     if (!Number.isFinite(square))
-      throw new ShapeError(`row ${at / width} holds a value that is not finite`, {
-        row: at / width,
+      throw new ShapeError(`row ${first + row} holds a value that is not finite`, {
+        row: first + row,
       })
     const by = square > 0 ? 1 / Math.sqrt(square) : 0
     for (let d = 0; d < width; d++) units[at + d] = vectors[at + d]! * by

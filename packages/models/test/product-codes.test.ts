@@ -24,23 +24,24 @@ const rowOf = (vectors: Float32Array, row: number) =>
 
 t.test('more bytes a vector lie nearer, and a code is a byte a part', async t => {
   const vectors = drawVectors(600)
-  const errors = [1, 4, 16].map(parts => {
-    const book = trainCodebook(vectors, WIDTH, { parts })
-    const codes = encodeVectors(book, vectors)
+  const errorOf = async (parts: number) => {
+    const book = await trainCodebook(vectors, WIDTH, { parts })
+    const codes = await encodeVectors(book, vectors)
     t.equal(codes.length, 600 * parts)
     const near = decodeVectors(book, codes)
     let sum = 0
     for (let row = 0; row < 600; row++) sum += 1 - cosine(rowOf(vectors, row), rowOf(near, row))
     return sum / 600
-  })
+  }
+  const errors = [await errorOf(1), await errorOf(4), await errorOf(16)]
   t.ok(errors[0]! > 2 * errors[1]! && errors[1]! > 2 * errors[2]!, errors.join(', '))
   t.ok(errors[2]! < 1e-3)
 })
 
 t.test('a search answers what the decoded vectors say, best first', async t => {
   const vectors = drawVectors(500)
-  const book = trainCodebook(vectors, WIDTH, { parts: 4 })
-  const codes = encodeVectors(book, vectors)
+  const book = await trainCodebook(vectors, WIDTH, { parts: 4 })
+  const codes = await encodeVectors(book, vectors)
   const near = decodeVectors(book, codes)
   const query = rowOf(drawVectors(7), 5)
   const hits = searchCodes(book, codes, query, 9)
@@ -55,22 +56,23 @@ t.test('a search answers what the decoded vectors say, best first', async t => {
 
 t.test('equal input gives equal codes; few rows are codes of themselves', async t => {
   const vectors = drawVectors(40)
-  const [a, b] = [1, 1].map(seed => trainCodebook(vectors, WIDTH, { parts: 2, seed }))
+  const train = () => trainCodebook(vectors, WIDTH, { parts: 2, seed: 1 })
+  const [a, b] = [await train(), await train()]
   t.same(a, b)
-  const near = decodeVectors(a!, encodeVectors(a!, vectors))
+  const near = decodeVectors(a, await encodeVectors(a, vectors))
   for (let row = 0; row < 40; row++) t.ok(cosine(rowOf(vectors, row), rowOf(near, row)) > 1 - 1e-6)
 })
 
 t.test('what cannot be coded is refused', async t => {
   const vectors = drawVectors(4)
-  t.throws(() => trainCodebook(vectors, WIDTH, { parts: 5 }), {
+  await t.rejects(trainCodebook(vectors, WIDTH, { parts: 5 }), {
     message: '5 parts, wanted a divisor of 16, the width of the vectors',
   })
-  t.throws(() => trainCodebook(vectors.subarray(1), WIDTH, { parts: 4 }), {
+  await t.rejects(trainCodebook(vectors.subarray(1), WIDTH, { parts: 4 }), {
     message: '63 numbers, wanted rows of 16, at least one',
   })
   vectors[17] = NaN
-  t.throws(() => trainCodebook(vectors, WIDTH, { parts: 4 }), {
+  await t.rejects(trainCodebook(vectors, WIDTH, { parts: 4 }), {
     message: 'row 1 holds a value that is not finite',
   })
 })

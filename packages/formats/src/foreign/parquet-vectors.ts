@@ -3,10 +3,11 @@ import { createReadStream } from 'node:fs'
 import { FormatError, messageOf } from '@deepfever/core'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 
-/** Vectors by id from a Parquet file of any program. */
+/** Vectors by id from a file of any program. */
 export interface VectorFile {
   /** sha256 of the file */
   readonly digest: string
+  readonly rowCount: number
   rows(): AsyncGenerator<{ readonly id: string; readonly vector: Float32Array }>
 }
 
@@ -17,7 +18,7 @@ export interface VectorFile {
  * @throws FormatError when it is no Parquet file, lacks a column, or a vector is not finite or of
  *   another length than the first
  */
-export async function readVectors(
+export async function readParquetVectors(
   path: string,
   idColumn: string,
   vectorColumn: string,
@@ -41,6 +42,7 @@ export async function readVectors(
     if (!columns.includes(column)) throw fail(`columns ${columns.join(', ')}`, wanted)
   return {
     digest: hash.digest('hex'),
+    rowCount: Number(metadata.num_rows),
     async *rows() {
       let width: number | undefined
       let rowStart = 0
