@@ -14,6 +14,7 @@ export default defineConfig(
     '.tap/',
     '.native/',
     '.bench/',
+    '.browser/',
     'coverage/',
     'datasets/raw/',
     'datasets/weights/',

@@ -2,18 +2,22 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import { repositoryRoot } from './faults.ts'
 
 const names = ['chromium', 'chromium-browser', 'google-chrome']
 const places = (process.env.PATH ?? '').split(delimiter)
-/** Where a Chromium lies: CHROMIUM_PATH, then PATH; undefined where there is none. */
+/** Where `tools/browser.ts` puts one. */
+export const ownBrowser = join(repositoryRoot, '.browser', 'chromium')
+/** Where a Chromium lies: CHROMIUM_PATH, PATH, `.browser`; undefined where there is none. */
 export const browser = [
   process.env.CHROMIUM_PATH ?? '',
   ...places.flatMap(place => names.map(name => join(place, name))),
+  ownBrowser,
 ].find(place => place !== '' && existsSync(place))
 
 /** Why a test that needs a browser is skipped; false where there is one. */
 export const noBrowser =
-  browser === undefined ? 'no Chromium on PATH, nor in CHROMIUM_PATH' : (false as const)
+  browser === undefined ? 'no Chromium on PATH, nor in CHROMIUM_PATH; node --import tsx tools/browser.ts fetches one' : (false as const)
 
 /** An answer or an event of the DevTools protocol. */
 export interface Message {
