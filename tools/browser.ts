@@ -1,4 +1,4 @@
-// Provides the browser that tests need where none is installed: node --import tsx tools/browser.ts
+// Provides the browser that tests need where none is installed: npm run browser
 import { execFile } from 'node:child_process'
 import { chmod, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -165,7 +165,7 @@ export function layerFaults(root: string): string[] {
   const workspaces = readWorkspaces(root)
   const doors = doorsOf(workspaces)
   return workspaces.flatMap(workspace => {
-    const files = ['src', 'configs', 'bin'].flatMap(name =>
+    const files = ['src', 'configs', 'bin', 'published'].flatMap(name =>
       sourcesOf(root, `${workspace.folder}/${name}`),
     )
     const imported = files.flatMap(file =>

@@ -17,7 +17,9 @@ export const browser = [
 
 /** Why a test that needs a browser is skipped; false where there is one. */
 export const noBrowser =
-  browser === undefined ? 'no Chromium on PATH, nor in CHROMIUM_PATH; node --import tsx tools/browser.ts fetches one' : (false as const)
+  browser === undefined
+    ? 'no Chromium on PATH, nor in CHROMIUM_PATH; npm run browser fetches one'
+    : (false as const)
 
 /** An answer or an event of the DevTools protocol. */
 export interface Message {

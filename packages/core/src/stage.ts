@@ -16,6 +16,8 @@ export interface Terminal {
   readonly log: Log
   /** aborted by Ctrl-C; a stage stops at the next item and leaves its work folder */
   readonly signal: AbortSignal
+  /** what stands before a stage's name on the command line, for help; `npx deepfever` */
+  readonly program?: string
 }
 
 /** Name, behaviour version and identity of a run: what a manifest says of it. */
@@ -56,8 +58,10 @@ export const commonOptions = {
 /** Declares a stage; its option types are inferred. */
 export const defineStage = <const O extends OptionTable>(stage: Stage<O>): Stage<O> => stage
 
+const PROGRAM = 'npx deepfever'
+
 /** The text behind `--help`. */
-export function helpOf(stage: Stage): string {
+export function helpOf(stage: Stage, program = PROGRAM): string {
   const rows = Object.entries(stage.options).map(([name, o]) => {
     const standard = o.required
       ? 'required'
@@ -70,7 +74,7 @@ export function helpOf(stage: Stage): string {
   const width = Math.max(...rows.map(r => r.usage.length), 6)
   const lines = [...rows, { usage: '--help', help: 'this text' }]
   return [
-    `npx deepfever ${stage.name}: ${stage.summary}`,
+    `${program} ${stage.name}: ${stage.summary}`,
     '',
     ...lines.map(r => `  ${r.usage.padEnd(width)}  ${r.help}`),
     '',
@@ -103,12 +107,13 @@ export async function runStage(
   print: (text: string) => void,
 ): Promise<0 | 1 | 2> {
   if (argv.includes('--help') || argv.includes('-h')) {
-    print(helpOf(stage))
+    print(helpOf(stage, terminal.program))
     return 0
   }
   try {
     const { name, behaviour, options } = stage
-    const values = parseOptions(options, nameWords(stage, argv), `npx deepfever ${name}`)
+    const { program = PROGRAM } = terminal
+    const values = parseOptions(options, nameWords(stage, argv), `${program} ${name}`)
     await stage.run(values, {
       ...terminal,
       work: { stage: name, behaviour, identity: identityOf(options, values) },

@@ -46,7 +46,7 @@ export function readOutputs({ path, contract, form }: DescribedModel): ModelOutp
         if (values === undefined || values.length % count !== 0 || !values.every(Number.isFinite))
           throw new StageError(
             `${path}: output ${name} is ${values ? 'not finite' : 'missing'}, found ` +
-              `${Object.keys(found).join(', ')}; mend contract.json (npx deepfever info MODEL)`,
+              `${Object.keys(found).join(', ')}; mend its contract (the command info shows the file's outputs)`,
             { path, output: name, found: Object.keys(found) },
           )
         const width = values.length / count
