@@ -1,5 +1,6 @@
 import { html, trustedHtml, type Html } from '@deepfever/core'
 import type { Estimate } from './estimate.ts'
+import { codesSection } from './report-codes.ts'
 import { leakageSection, mistakeSection, type Pictures } from './report-faces.ts'
 import { percent, place } from './report-parts.ts'
 import { probeSections } from './report-probe.ts'
@@ -44,6 +45,7 @@ export function renderReport(report: Report, pictures: Pictures = new Map()): st
           </section>
           ${beside.length > 0 && measureList([{ ...headline, note: '' }, ...beside])}
           ${probe && probeSections(probe)} ${triplets && tripletTable(triplets)}
+          ${report.codes && codesSection(report.codes)}
           ${mistakes.length > 0 && mistakeSection(mistakes, pictures)}
           ${leakage && leakageSection(leakage)} ${ledgerFunnel(report)}
           ${pairs('Configuration', report.configuration, '')}

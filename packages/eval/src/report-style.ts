@@ -48,6 +48,15 @@ tbody td { white-space: nowrap; }
 .track .tick { background: var(--accent); left: calc(var(--at) - 1.5px); width: 3px; }
 .bar i { display: block; height: .9rem; background: var(--band); width: var(--share);
   min-width: 1px; border-radius: .2rem; margin-top: .3rem; }
+figure.curve { margin: 0 0 1rem; }
+.curve svg { display: block; width: 100%; max-width: 40rem; height: auto; overflow: visible; }
+.curve text { fill: var(--soft); font: 15px system-ui, sans-serif; }
+.curve .grid { stroke: var(--line); }
+.curve .line { fill: none; stroke-width: 3; stroke: var(--accent); }
+.curve .dot { fill: var(--accent); }
+.curve .range { stroke: var(--band); stroke-width: 8; }
+.curve .recall { stroke: var(--soft); stroke-dasharray: 8 5; }
+.curve .cosine { stroke: var(--soft); stroke-dasharray: 2 5; }
 .wide { min-width: 8rem; text-align: left; }
 .words td { white-space: normal; overflow-wrap: anywhere; min-width: 5rem; }
 .mistakes { list-style: none; padding: 0; margin: 0; display: grid; gap: 1rem;

@@ -2,6 +2,7 @@ import type { Scalar } from '@deepfever/core'
 import type { Ledger } from '@deepfever/formats'
 import type { Training } from '@deepfever/models'
 import type { Interval } from './bootstrap.ts'
+import type { CodeCurve } from './code-curve.ts'
 import type { Estimate } from './estimate.ts'
 import type { ClassificationScore } from './metrics.ts'
 import type { TripletScore } from './triplet-accuracy.ts'
@@ -81,6 +82,8 @@ export interface Report {
   readonly triplets: readonly TripletScore[] | null
   readonly leakage: LeakageRecord | null
   readonly mistakes: readonly Mistake[]
+  /** where it was asked for */
+  readonly codes?: CodeCurve
   readonly ledger: Ledger
   readonly configuration: Readonly<Record<string, Scalar>>
   /** sha256 of every input by role */

@@ -215,19 +215,22 @@ t.test('AffectNet with 7 classes leaves contempt out and weights rows by class',
   const dir = t.testdir({})
   const places = await drawArtifacts(dir, 8, 'val')
   const out = join(dir, 'affectnet')
-  t.equal(await run('eval affectnet', { ...places, out, classes: '7' }), 0)
+  t.equal(await run('eval affectnet', { ...places, out, classes: '7', codes: 'true' }), 0)
   const report = await readReport(out)
   t.equal(report.title, 'AffectNet probe, 7 classes')
   t.equal(report.ledger.rejects['class_left_out']?.count, 12)
   t.equal(report.probe?.stopped.confusion.length, 7)
   t.equal(report.beside.at(-1)?.value, 0.654, 'published, since there is no banner')
+  t.match(report.codes, { measure: 'Accuracy', points: [{ bytes: 1, recall: Number }] })
+  const page = Buffer.from(await (await openArtifact(out, 'report')).file('report.html'))
+  t.match(page.toString(), /<h2>Bytes a face<\/h2>/)
 })
 
 t.test('FEC triplets are judged where all three faces have an embedding', async t => {
   const dir = t.testdir({})
   const places = await drawArtifacts(dir, 4, 'test')
   const out = join(dir, 'fec')
-  t.equal(await run('eval fec', { ...places, out, baseline: 'untrained' }), 0)
+  t.equal(await run('eval fec', { ...places, out, baseline: 'untrained', codes: 'true' }), 0)
   const report = await readReport(out)
   t.equal(report.headline.n, 6)
   t.ok(report.headline.value! > 0.5)
@@ -236,6 +239,9 @@ t.test('FEC triplets are judged where all three faces have an embedding', async 
     outputs: 6,
     rejects: { face_missing: { count: 1, example: 'test-7' } },
   })
+  const exact = report.codes?.points.at(-1)
+  t.match(report.codes, { measure: 'Triplet accuracy', points: [{ bytes: 1 }] })
+  t.match(exact, { accuracy: report.headline.value, recall: 1 }, 'length does not matter')
   t.same(
     report.triplets?.map(({ kind }) => kind),
     ['all', 'ONE_CLASS_TRIPLET', 'TWO_CLASS_TRIPLET'],

@@ -1,5 +1,6 @@
 import { StageError, defineStage, path } from '@deepfever/core'
 import { sha256, triplets, type Artifact, type Judgement, type Triplet } from '@deepfever/formats'
+import { measureCodes, type CodeCurve } from '../code-curve.ts'
 import { openFaces, type FaceSet } from '../face-set.ts'
 import type { Features } from '../feature-store.ts'
 import { evaluateTriplets } from '../triplets.ts'
@@ -23,9 +24,19 @@ export const fec = defineStage({
       async ({ features, tally }) => {
         const lost = lostBefore(faceSet.artifact)
         const results = []
+        let codes: CodeCurve | undefined
         for (const one of features) {
           const { rows, vectors, width } = await readRows(judged, needed, one)
-          results.push(evaluateTriplets(rows, vectors, width, String(options.seed), lost))
+          const judge = (some: Float32Array) =>
+            evaluateTriplets(rows, some, width, String(options.seed), lost)
+          results.push(judge(vectors))
+          if (!options.codes || codes || vectors.length === 0) continue
+          const seed = String(options.seed)
+          codes = await measureCodes(
+            { width, known: vectors, judged: vectors },
+            seed,
+            some => judge(some).headline,
+          )
         }
         const [own, ...others] = results as [(typeof results)[0], ...typeof results]
         own.answers.forEach((answer, i) =>
@@ -44,6 +55,7 @@ export const fec = defineStage({
             triplets: own.triplets,
             leakage: null,
             mistakes: [],
+            ...(codes && { codes }),
           },
           judgements: judged.map(({ tripletId: id, odd: label }, i): Judgement => ({
             ...{ id, label, predicted: own.answers[i]!, confidence: 0, leaked: 0 },
@@ -92,7 +104,7 @@ async function readRows(
     odd,
     kind,
   }))
-  return { rows, vectors: vectors ?? new Float32Array(0), width }
+  return { rows, vectors: (vectors ?? new Float32Array(0)).subarray(0, rowOf.size * width), width }
 }
 
 async function readTestTriplets(artifact: Artifact): Promise<Triplet[]> {

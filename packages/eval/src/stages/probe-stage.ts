@@ -3,6 +3,7 @@ import type { Judgement } from '@deepfever/formats'
 import { codeOf, encodeJpeg } from '@deepfever/media'
 import type { FaceSet } from '../face-set.ts'
 import { findLeaks, type Leak } from '../leakage.ts'
+import { measureCodes } from '../code-curve.ts'
 import { collectParts, type FaceParts, type Part } from '../parts.ts'
 import { greyOf, storeHashes } from '../picture-hashes.ts'
 import { LIKENESS_SIDE } from '../picture-likeness.ts'
@@ -75,6 +76,16 @@ export const runProbe = (
       const fresh = await collectParts(faces, other, corpus, openTally(), context)
       baseline.push(toBaseline((await evaluate(fresh, false)).headline))
     }
+    const rows = {
+      ...{ width: parts.train.width, known: parts.train.features, judged: parts.test.features },
+    }
+    const codes =
+      options.codes &&
+      (await measureCodes(rows, String(seed), async (known, judged) => {
+        const train = { ...parts.train, features: known }
+        const test = { ...parts.test, features: judged }
+        return (await evaluate({ ...parts, train, test }, false)).headline
+      }))
     const mistakes = mistakesOf(parts, results, classes)
     return {
       report: {
@@ -85,6 +96,7 @@ export const runProbe = (
         triplets: null,
         leakage: options.leakage ? toRecord(parts, leaks) : null,
         mistakes,
+        ...(codes && { codes }),
       },
       judgements: judgementsOf(parts, results, leaked),
       pictures: await picturesOf(faces, mistakes),

@@ -2,6 +2,7 @@ import {
   UsageError,
   choice,
   commonOptions,
+  flag,
   integer,
   optionalPath,
   path,
@@ -50,6 +51,9 @@ export const subjectOptions = {
     help: 'also judge the same network with fresh weights',
     choices: ['none', 'untrained'],
     standard: 'none',
+  }),
+  codes: flag({
+    help: 'also judge the vectors at 1, 2, 4 … bytes a face (product codes): a curve on the page',
   }),
   seed: integer({
     help: 'of the bootstrap, of parts and of fresh weights',
@@ -145,7 +149,15 @@ export interface Evaluation {
 export interface Findings {
   readonly report: Pick<
     Report,
-    'kind' | 'title' | 'headline' | 'beside' | 'probe' | 'triplets' | 'leakage' | 'mistakes'
+    | 'kind'
+    | 'title'
+    | 'headline'
+    | 'beside'
+    | 'probe'
+    | 'triplets'
+    | 'leakage'
+    | 'mistakes'
+    | 'codes'
   >
   readonly judgements: Iterable<Judgement>
   readonly pictures: Pictures
