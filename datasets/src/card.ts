@@ -1,6 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import { messageOf, FormatError } from '@deepfever/core'
 
+/** How many triplets someone counted, and who. */
+export interface PublishedSize {
+  readonly split: 'train' | 'test'
+  /** what was counted */
+  readonly of: string
+  readonly low: number
+  readonly high: number
+  readonly source: string
+}
+
 /** What is known of a corpus before its data are at hand: `cards/<corpus>.json`. */
 export interface Card {
   readonly name: string
@@ -10,6 +20,8 @@ export interface Card {
   readonly counts: Readonly<Record<string, readonly number[]>>
   /** the same of AffectNet's 2017 release */
   readonly counts2017?: Readonly<Record<string, readonly number[]>>
+  /** triplets, where no exact count was published */
+  readonly sizes?: readonly PublishedSize[]
   /** where the counts stand */
   readonly countsOf: string
   readonly layout: readonly string[]

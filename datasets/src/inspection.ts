@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { mapOrdered } from '@deepfever/core'
 import { codeOf, readPicture } from '@deepfever/media'
 import { affectNetReleaseOf, inAffectNetProtocol, readAffectNet } from './affectnet.ts'
-import { readCard, type Carded } from './card.ts'
+import { readCard, type Card, type Carded, type PublishedSize } from './card.ts'
 import { readClassFolders } from './class-folders.ts'
 import { readFec } from './fec.ts'
 import type { ReadReject, Reading } from './labelled.ts'
@@ -26,6 +26,8 @@ export interface CountRow {
 export interface Inspection {
   readonly title: string
   readonly rows: readonly CountRow[]
+  /** what others counted, where no exact number was published */
+  readonly sizes?: readonly PublishedSize[] | undefined
   /** by code, sorted */
   readonly rejects: readonly {
     readonly code: string
@@ -124,7 +126,7 @@ export async function inspectCorpus(
   }
   const carded: Carded = corpus === 'rafdb-original' ? 'rafdb' : corpus
   const card = await readCard(carded)
-  if (corpus === 'fec') return inspectFec(source, card.title, pictures)
+  if (corpus === 'fec') return inspectFec(source, card, pictures)
   if (corpus !== 'affectnet') {
     const kind = corpus === 'rafdb' ? 'aligned' : 'original'
     const readings = decoded(readRafDb(source, kind), source, pictures)
@@ -143,7 +145,11 @@ export async function inspectCorpus(
   return { title: `${card.title}, ${release} release`, rows: [...rows, ...sevens], rejects }
 }
 
-async function inspectFec(source: Source, title: string, pictures: boolean): Promise<Inspection> {
+async function inspectFec(
+  source: Source,
+  { title, sizes }: Card,
+  pictures: boolean,
+): Promise<Inspection> {
   const { readings, triplets, rejects } = await readFec(source)
   const lost: ReadReject[] = []
   const usable = new Map<string, string>()
@@ -167,11 +173,11 @@ async function inspectFec(source: Source, title: string, pictures: boolean): Pro
     ...rejects.map(({ id, code }) => ({ id, code: `triplet: ${code}` })),
     ...lost.map(({ id, code }) => ({ id, code: `face: ${code}` })),
   ]
-  return { title, rows, rejects: tally(prefixed) }
+  return { title, rows, rejects: tally(prefixed), sizes }
 }
 
 /** An inspection as text: counts beside the published ones, then what was turned away. */
-export function inspectionTable({ title, rows, rejects }: Inspection): string {
+export function inspectionTable({ title, rows, rejects, sizes = [] }: Inspection): string {
   const counts = [
     ['split', 'class', 'found', 'published', 'difference'],
     ...rows.map(({ split, name, found, published }) => [
@@ -183,9 +189,16 @@ export function inspectionTable({ title, rows, rejects }: Inspection): string {
     ['turned away', 'count', 'first'],
     ...rejects.map(({ code, count, example }) => [code, String(count), printable(example)]),
   ]
+  const counted = [
+    ['split', 'triplets of', 'counted', 'by'],
+    ...sizes.map(({ split, of, low, high, source }) => [split, of, rangeText(low, high), source]),
+  ]
   const none = rejects.length === 0 ? ['nothing was turned away'] : align(refused, [1])
-  return [title, '', ...align(counts, [2, 3, 4]), '', ...none, ''].join('\n')
+  const others = sizes.length > 0 ? [...align(counted, [2]), ''] : []
+  return [title, '', ...align(counts, [2, 3, 4]), '', ...others, ...none, ''].join('\n')
 }
+
+const rangeText = (low: number, high: number) => (low === high ? `${low}` : `${low} to ${high}`)
 
 const signed = (value: number): string => (value > 0 ? `+${value}` : String(value))
 

@@ -106,6 +106,7 @@ t.test('RAF-DB, FEC and plain folders are inspected through their own readers', 
   t.match(raf.rejects, [{ code: 'missing_picture', count: 1, example: 'rafdb:test_0002' }])
   const fec = await inspectCorpus('fec', await open(join(dir, 'fec')), false)
   t.match(inspectionTable(fec), /test +all triplets +1 +- +-/)
+  t.match(inspectionTable(fec), /train +the public list +446535 to 449142 +rows that public code/)
   t.same(
     fec.rejects.map(({ code }) => code),
     ['face: missing_picture', 'triplet: missing_picture'],

@@ -1,46 +1,67 @@
 import { html, type Html } from '@deepfever/core'
 
-/** Values over steps; where there are more than a line can show, neighbours are drawn as one. */
-export interface Curve {
-  readonly label: string
-  readonly points: readonly { readonly step: number; readonly value: number }[]
-}
-
-/** Size of the drawing in its own units. */
-const WIDTH = 640
-const HEIGHT = 150
-/** Points of a line; each stands for the mean of its stretch. */
-const MOST = 160
-
+/** Neighbouring values of a curve, drawn as one point. */
 interface Stretch {
+  /** of its last value */
   readonly step: number
+  readonly count: number
   readonly mean: number
   readonly low: number
   readonly high: number
 }
 
-function stretchesOf(points: Curve['points']): Stretch[] {
-  const length = Math.max(1, Math.ceil(points.length / MOST))
-  const stretches: Stretch[] = []
-  for (let at = 0; at < points.length; at += length) {
-    const part = points.slice(at, at + length)
-    const values = part.map(({ value }) => value)
-    stretches.push({
-      step: part.at(-1)!.step,
-      mean: values.reduce((sum, value) => sum + value, 0) / values.length,
-      low: Math.min(...values),
-      high: Math.max(...values),
-    })
-  }
-  return stretches
+/** Values over steps, recorded while a run goes on, in memory that does not grow with it. */
+export interface Curve {
+  /** Adds a value; one that is no number is left out. */
+  add(step: number, value: number): void
+  /** at most 320, each of as many values but for the last */
+  readonly stretches: readonly Stretch[]
 }
+
+const MOST = 320
+
+const join = (a: Stretch, b: Stretch): Stretch => ({
+  step: b.step,
+  count: a.count + b.count,
+  mean: (a.mean * a.count + b.mean * b.count) / (a.count + b.count),
+  low: Math.min(a.low, b.low),
+  high: Math.max(a.high, b.high),
+})
+
+/** Opens an empty curve. */
+export function openCurve(): Curve {
+  let stretches: Stretch[] = []
+  let length = 1
+  return {
+    get stretches() {
+      return stretches
+    },
+    add(step, value) {
+      if (!Number.isFinite(value)) return
+      const point = { step, count: 1, mean: value, low: value, high: value }
+      const last = stretches.at(-1)
+      if (last !== undefined && last.count < length) {
+        stretches[stretches.length - 1] = join(last, point)
+        return
+      }
+      if (stretches.length === MOST) {
+        stretches = stretches.flatMap((one, i) => (i % 2 ? [join(stretches[i - 1]!, one)] : []))
+        length *= 2
+      }
+      stretches.push(point)
+    },
+  }
+}
+
+/** Size of the drawing in its own units. */
+const WIDTH = 640
+const HEIGHT = 150
 
 /** Four digits: `0.3002`. */
 export const shortNumber = (value: number): string => String(Number(value.toPrecision(4)))
 
 /** A curve as a drawing: the mean of each stretch as a line, its lowest and highest as a band. */
-export function drawCurve({ label, points }: Curve): Html {
-  const stretches = stretchesOf(points.filter(({ value }) => Number.isFinite(value)))
+export function drawCurve(label: string, { stretches }: Curve): Html {
   const [first, last] = [stretches[0], stretches.at(-1)]
   if (first === undefined || last === undefined)
     return html`<figure>

@@ -1,10 +1,11 @@
-import { readFile, readdir } from 'node:fs/promises'
+import { access, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StageError, defineStage, path } from '@deepfever/core'
 import { isLocked, openArtifact, readManifest } from '@deepfever/formats'
 import { CHECKPOINTS, readRecord, stepsIn, type RunRecord } from './checkpoints.ts'
 import { RUN_RECORD } from './result.ts'
 import { METRICS } from './run-log.ts'
+import { RUN_PAGE } from './run-page.ts'
 import { describeDifferences, differencesOf, type Settings } from './settings.ts'
 
 /** A run of a folder, finished or not. */
@@ -15,6 +16,16 @@ interface KnownRun {
   readonly record?: Pick<RunRecord, 'step' | 'best' | 'settings'> & { readonly steps?: number }
   /** of the last step that was written */
   readonly losses: Readonly<Record<string, number>>
+  /** its report.html; undefined where none was written */
+  readonly page: string | undefined
+}
+
+const pageIn = (folder: string): Promise<string | undefined> => {
+  const page = join(folder, RUN_PAGE)
+  return access(page).then(
+    () => page,
+    () => undefined,
+  )
 }
 
 const WORK = '.work'
@@ -35,7 +46,8 @@ async function readFinished(folder: string, name: string): Promise<KnownRun | un
   const textOf = async (file: string) => Buffer.from(await artifact.file(file)).toString()
   const record = JSON.parse(await textOf(RUN_RECORD)) as RunRecord
   const losses = lastLosses(await textOf(METRICS))
-  return { name, state: 'finished', record: { ...record, steps: record.step }, losses }
+  const page = await pageIn(place)
+  return { name, state: 'finished', record: { ...record, steps: record.step }, losses, page }
 }
 
 async function readUnfinished(folder: string, name: string): Promise<KnownRun | undefined> {
@@ -53,6 +65,7 @@ async function readUnfinished(folder: string, name: string): Promise<KnownRun | 
     state: (await isLocked(work)) ? 'running' : 'stopped',
     ...(newest !== undefined && { record: await readRecord(checkpoints, newest) }),
     losses: lastLosses(metrics),
+    page: await pageIn(work),
   }
 }
 
@@ -86,14 +99,22 @@ function differencesText(run: KnownRun, runs: readonly KnownRun[]): string {
 /** A line a run below a line of names. */
 export function runLines(runs: readonly KnownRun[]): string[] {
   const rows = runs.map(run => {
-    const { name, state, record, losses } = run
+    const { name, state, record, losses, page } = run
     const step = record ? `${record.step} of ${record.steps ?? '?'}` : '-'
     const shown = Object.entries(losses).map(([loss, value]) => `${loss} ${round(value)}`)
     const best = record?.best ? `${round(record.best.accuracy)} at ${record.best.step}` : '-'
-    return [name, state, step, best, shown.join(', ') || '-', differencesText(run, runs)]
+    return [
+      name,
+      state,
+      step,
+      best,
+      shown.join(', ') || '-',
+      page ?? '-',
+      differencesText(run, runs),
+    ]
   })
   const all = [
-    ['run', 'state', 'step', 'held-out', 'last losses', 'against the first of its kind'],
+    ['run', 'state', 'step', 'held-out', 'last losses', 'page', 'against the first of its kind'],
     ...rows,
   ]
   const widths = all[0]!.map((_, i) => Math.max(...all.map(row => row[i]!.length)))

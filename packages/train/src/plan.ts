@@ -1,12 +1,11 @@
 import { mkdir, rm, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { StageError, type Log } from '@deepfever/core'
-import { readCard } from '@deepfever/datasets'
+import type { Log } from '@deepfever/core'
 import { openBackend } from '@deepfever/runtime'
 import { openBatches, stepsPerEpoch } from './batches.ts'
 import { requireFiniteLosses } from './finite.ts'
+import { compareCounts } from './published-counts.ts'
 import { openTrainerOf, type Run, type RunCare } from './training-loop.ts'
-import type { TrainingData } from './training-data.ts'
 
 /** Steps that are timed, behind some that warm up. */
 const STEPS = 20
@@ -18,34 +17,6 @@ const COPIES = 5
 const LINE_BYTES = 160
 
 const gib = (bytes: number): number => Number((bytes / 2 ** 30).toPrecision(3))
-
-/**
- * Training faces of each class beside the published ones, and triplets beside the card's remark.
- *
- * @throws StageError when a class differs, unless `anyCounts`
- */
-async function compareCounts(data: TrainingData, anyCounts: boolean, log: Log): Promise<void> {
-  const [affectnet, fec] = [await readCard('affectnet'), await readCard('fec')]
-  const published = affectnet.counts['train'] ?? []
-  const found = affectnet.classes.map(() => 0)
-  for (const row of data.labelled) {
-    const label = data.faces.labelOf(row)
-    found[label] = (found[label] ?? 0) + 1
-  }
-  const differences = affectnet.classes.flatMap((name, i) => {
-    log.event('class', { name, found: found[i], published: published[i] })
-    return found[i] === published[i] ? [] : [`${name} ${found[i]} (${published[i]})`]
-  })
-  const { triplets, heldOut } = data
-  const counted = { training: triplets.length, heldOut: heldOut.length }
-  log.event('triplets', { ...counted, published: fec.countsOf })
-  if (differences.length > 0 && !anyCounts)
-    throw new StageError(
-      `affectnet: training faces by class, in brackets the published ones: ${differences.join(', ')}; ` +
-        'look at what detection turned away, or plan with these: --any-counts',
-      { differences },
-    )
-}
 
 /**
  * Says what a run would cost, by 20 real steps after 3 that warm up: days, memory, disk. Nothing of

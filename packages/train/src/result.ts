@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { encodeSafetensors, type ArtifactWriter, type StateDict } from '@deepfever/formats'
 import { writeCheckpoint } from '@deepfever/models'
 import type { RunRecord, RunState } from './checkpoints.ts'
-import { RUN_PAGE, renderRun } from './run-page.ts'
+import { RUN_PAGE } from './run-page.ts'
 import { recipeOf } from './settings.ts'
 import { EVENTS, METRICS, SPEED } from './run-log.ts'
 
@@ -12,6 +12,8 @@ export interface Result extends RunState {
   readonly record: Pick<RunRecord, 'step' | 'epoch' | 'cursors' | 'best' | 'settings'>
   /** weights of the best step, where one was found */
   readonly best: StateDict | undefined
+  /** report.html */
+  readonly page: string
 }
 
 /** Files of a checkpoint artifact beside network.json and weights.safetensors. */
@@ -22,7 +24,7 @@ const BEST_FILE = 'best.safetensors'
 /** Writes the files of a checkpoint artifact; what depends on the clock goes beside them. */
 export async function writeResult(
   write: ArtifactWriter,
-  { record, weights, velocity, best }: Result,
+  { record, weights, velocity, best, page }: Result,
 ): Promise<void> {
   const { settings, step } = record
   await writeCheckpoint(write, settings.experiment.network, weights)
@@ -35,7 +37,7 @@ export async function writeResult(
   await write.file(METRICS, metrics!)
   await write.note(SPEED, speed!)
   await write.note(EVENTS, events!)
-  await write.note(RUN_PAGE, renderRun({ record, metrics: `${metrics}`, speed: `${speed}` }))
+  await write.note(RUN_PAGE, page)
   const { experiment, backend } = settings
   const training = { recipe: recipeOf(settings), seed: experiment.seed }
   write.describe({ experiment, steps: step, backend, best: record.best, training })

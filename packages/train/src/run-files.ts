@@ -33,16 +33,21 @@ export async function openRunFiles<Name extends string>(
 ): Promise<RunFiles<Name>> {
   const handles: FileHandle[] = []
   const files = {} as Record<Name, RunFile>
+  const close = async () => {
+    for (const handle of handles) await handle.close()
+  }
   for (const name of names) {
     const handle = await open(join(folder, name), 'a')
     handles.push(handle)
     const wanted = sizes[name] ?? 0
     const { size: found } = await handle.stat()
-    if (found < wanted)
+    if (found < wanted) {
+      await close()
       throw new StageError(
         `${join(folder, name)}: ends ${wanted - found} bytes before its checkpoint; begin anew with --force`,
         { place: join(folder, name), found, wanted },
       )
+    }
     await handle.truncate(wanted)
     files[name] = openRunFile(handle, wanted)
   }
@@ -53,9 +58,7 @@ export async function openRunFiles<Name extends string>(
       for (const name of names) sizesNow[name] = await files[name].flush()
       return sizesNow
     },
-    close: async () => {
-      for (const handle of handles) await handle.close()
-    },
+    close,
   }
 }
 

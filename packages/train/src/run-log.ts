@@ -1,5 +1,6 @@
 import type { Log } from '@deepfever/core'
 import { encodeEvent, encodeEventStart } from '@deepfever/formats'
+import type { RunCurves } from './run-curves.ts'
 import type { RunFile } from './run-files.ts'
 
 /** Losses of every step, one JSON line each; equal runs write equal bytes. */
@@ -45,10 +46,18 @@ const MOST_EVENTS = 20_000
 
 const round = (value: number, digits = 4): number => Number(value.toPrecision(digits))
 
-/** Opens the log of a run of `total` steps that goes on at `first`. */
+interface LoggedRun {
+  readonly log: Log
+  /** step it goes on at */
+  readonly first: number
+  readonly total: number
+  readonly curves: RunCurves
+}
+
+/** Opens the log of a run. */
 export function openRunLog(
   files: Readonly<Record<(typeof RUN_FILES)[number], RunFile>>,
-  { log, first, total }: { readonly log: Log; readonly first: number; readonly total: number },
+  { log, first, total, curves }: LoggedRun,
 ): RunLog {
   const bar = log.progress('steps', total - first)
   const every = Math.ceil(total / MOST_EVENTS)
@@ -68,6 +77,7 @@ export function openRunLog(
       waitShare: round(waitMs / 1000 / seconds, 3),
     }
     files[SPEED].append(`${JSON.stringify(speed)}\n`)
+    curves.speed({ ...speed })
     since = performance.now()
     images = waitMs = 0
   }
@@ -78,7 +88,9 @@ export function openRunLog(
       waitMs += facts.waitMs
       step = facts.step + 1
       const { epoch, losses } = facts
-      files[METRICS].append(`${JSON.stringify({ step: facts.step, epoch, ...losses })}\n`)
+      const line = { step: facts.step, epoch, ...losses }
+      files[METRICS].append(`${JSON.stringify(line)}\n`)
+      curves.step(line)
       if (performance.now() - since >= STRETCH_MS) endStretch()
       if (facts.step % every === 0) {
         const tagged = Object.entries(losses).map(([name, value]) => [`loss/${name}`, value])

@@ -1,17 +1,33 @@
-import { html, trustedHtml, type Html } from '@deepfever/core'
-import { drawCurve, shortNumber } from './curve.ts'
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { html, messageOf, trustedHtml, type Html, type Log } from '@deepfever/core'
+import { drawCurve, shortNumber, type Curve } from './curve.ts'
 import type { RunRecord } from './checkpoints.ts'
+import type { RunCurves } from './run-curves.ts'
 
 /** File of a run's page. */
 export const RUN_PAGE = 'report.html'
 
-/** What a page is made of: where the run stands, and its two records, one JSON line each. */
+/** Where a run stands: after how many of its steps, and whether it goes on. */
+export interface RunPlace {
+  /** steps done */
+  readonly step: number
+  /** of the whole run */
+  readonly steps: number
+  /** why it stopped, in words; 'finished', or 'going on' as far as this page knows */
+  readonly state: 'finished' | 'going on' | { readonly stopped: string }
+  /** step of the last checkpoint; undefined before the first */
+  readonly saved?: number | undefined
+  readonly best: RunRecord['best']
+}
+
+/** What a page is made of. */
 interface RunFacts {
-  readonly record: Pick<RunRecord, 'step' | 'best' | 'settings'>
-  /** metrics.jsonl */
-  readonly metrics: string
-  /** speed.jsonl */
-  readonly speed: string
+  readonly run: RunPlace
+  readonly settings: RunRecord['settings']
+  readonly curves: RunCurves
+  /** when it is written */
+  readonly time: Date
 }
 
 const style = `
@@ -45,24 +61,6 @@ dd { margin: 0; overflow-wrap: anywhere; }
   dd { margin-bottom: .4rem; } }
 `
 
-type Line = Readonly<Record<string, number>>
-
-/** The whole lines of a record. */
-const linesOf = (record: string): Line[] =>
-  record
-    .slice(0, record.lastIndexOf('\n') + 1)
-    .split('\n')
-    .filter(line => line !== '')
-    .map(line => JSON.parse(line) as Line)
-
-const curvesOf = (lines: readonly Line[], names: readonly string[]): Html[] =>
-  names.map(label =>
-    drawCurve({
-      label,
-      points: lines.map(line => ({ step: line['step'] ?? 0, value: line[label] ?? NaN })),
-    }),
-  )
-
 /** `losses.triplet` and its value, for every leaf. */
 function leavesOf(value: unknown, place: string): [string, string][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -86,23 +84,42 @@ const pairs = (heading: string, values: readonly (readonly [string, string])[], 
   </section>
 `
 
-/** The page of a run: one file, no script, no request; every value is escaped. */
-export function renderRun({ record, metrics, speed }: RunFacts): string {
-  const { step, best, settings } = record
+const drawn = (curves: Iterable<readonly [string, Curve]>): Html[] =>
+  [...curves].map(([label, curve]) => drawCurve(label, curve))
+
+/** State of a run in words, and what to do about it. */
+function stateLines({ step, steps, state, saved }: RunPlace, time: Date): [string, string][] {
+  const place = `step ${step} of ${steps}`
+  const goesOn = `the same command goes on ${saved === undefined ? 'from the start' : `behind step ${saved}`}`
+  if (state === 'finished') return [['state', `finished: ${place}`]]
+  if (state === 'going on')
+    return [
+      ['state', `at ${place}`],
+      [
+        'written',
+        `${time.toISOString().slice(0, 16).replace('T', ' ')} UTC, and at every checkpoint`,
+      ],
+      ['if nothing runs any more', goesOn],
+    ]
+  return [
+    ['state', `stopped at ${place}`],
+    ['reason', state.stopped],
+    ['to go on', goesOn],
+  ]
+}
+
+/** The page of a run, finished or not: one file, no script, no request; every value is escaped. */
+export function renderRun({ run, settings, curves, time }: RunFacts): string {
+  const { best } = run
   const { experiment, inputs, backend, stage } = settings
-  const [steps, stretches] = [linesOf(metrics), linesOf(speed)]
-  const losses = Object.keys(steps.at(-1) ?? {}).filter(name => name !== 'step' && name !== 'epoch')
-  const seconds = stretches.reduce((sum, line) => sum + line['seconds']!, 0)
-  const over = (weigh: (line: Line) => number) =>
-    shortNumber(stretches.reduce((sum, line) => sum + weigh(line) * line['seconds']!, 0) / seconds)
-  const rates =
-    seconds > 0
-      ? ([
-          ['images a second', over(line => line['imagesPerSecond']!)],
-          ['part of the time waiting for batches', over(line => line['waitShare']!)],
-          ['hours', shortNumber(seconds / 3600)],
-        ] as const)
-      : []
+  const { mean } = curves
+  const rates: [string, string][] = mean
+    ? [
+        ['images a second', shortNumber(mean.imagesPerSecond)],
+        ['part of the time waiting for batches', shortNumber(mean.waitShare)],
+        ['hours', shortNumber(mean.seconds / 3600)],
+      ]
+    : []
   const page = html`<!doctype html>
     <html lang="en">
       <head>
@@ -121,7 +138,7 @@ export function renderRun({ record, metrics, speed }: RunFacts): string {
         <main>
           <h1>${stage}</h1>
           ${pairs('Run', [
-            ['steps', String(step)],
+            ...stateLines(run, time),
             ['computed by', backend],
             ...(best
               ? [
@@ -135,11 +152,11 @@ export function renderRun({ record, metrics, speed }: RunFacts): string {
           ])}
           <section>
             <h2>Losses</h2>
-            <div class="curves">${curvesOf(steps, losses)}</div>
+            <div class="curves">${drawn(curves.losses)}</div>
           </section>
           <section>
             <h2>Speed</h2>
-            <div class="curves">${curvesOf(stretches, ['imagesPerSecond', 'waitShare'])}</div>
+            <div class="curves">${drawn(Object.entries(curves.speeds))}</div>
           </section>
           ${pairs('Configuration', leavesOf(experiment, ''))}
           ${pairs(
@@ -151,4 +168,19 @@ export function renderRun({ record, metrics, speed }: RunFacts): string {
       </body>
     </html> `
   return page.toString()
+}
+
+/**
+ * Puts the page of a run that is not finished into its work folder. It is not what the run is for:
+ * one that cannot be written, on a full disk, is a warning.
+ */
+export async function writeRunPage(folder: string, facts: RunFacts, log: Log): Promise<void> {
+  const place = join(folder, RUN_PAGE)
+  try {
+    await writeFile(`${place}.new`, renderRun(facts))
+    await rename(`${place}.new`, place)
+  } catch (thrown) {
+    await rm(`${place}.new`, { force: true })
+    log.warn(`${place}: could not be written: ${messageOf(thrown)}`)
+  }
 }

@@ -31,8 +31,8 @@ export async function writeTargetFile(
   teachers: readonly number[],
 ): Promise<TargetFile> {
   const places = new Int32Array(2 * faces.length).fill(MISSING)
-  const handle = await open(path, 'w')
   const blocks = blocksOf(artifact, teachers)
+  const handle = await open(path, 'w')
   const width = blocks.reduce((sum, block) => sum + block.width, 0)
   let written = 0
   try {

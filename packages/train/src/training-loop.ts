@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { StageError, type Context } from '@deepfever/core'
+import { StageError, messageOf, type Context } from '@deepfever/core'
 import type { ArtifactWriter, InputEntry } from '@deepfever/formats'
 import { toNetwork } from '@deepfever/models'
 import { openBackend, type Backend, type BackendOptions } from '@deepfever/runtime'
@@ -11,8 +11,10 @@ import { requireFiniteLosses, requireFiniteWeights } from './finite.ts'
 import { heldOutAccuracy } from './held-out.ts'
 import { lossesOf } from './loss-sum.ts'
 import { writeResult } from './result.ts'
+import { readRunCurves } from './run-curves.ts'
 import { openRunFiles } from './run-files.ts'
 import { RUN_FILES, openRunLog } from './run-log.ts'
+import { renderRun, writeRunPage, type RunPlace } from './run-page.ts'
 import type { Settings } from './settings.ts'
 import type { StartWeights } from './start-weights.ts'
 import { openTrainer } from './trainer.ts'
@@ -102,10 +104,17 @@ export async function train(
     ...{ step, epoch: Math.floor(step / perEpoch), best },
     cursors: cursorsAt(step, data, experiment),
   })
+  const curves = await readRunCurves(write.work)
+  let step = first
   let saved = last && first
   let savedAt = performance.now()
+  const factsOf = (state: RunPlace['state']) => ({
+    run: { step, steps: total, state, saved, best },
+    ...{ settings, curves, time: new Date() },
+  })
+  const show = (state: RunPlace['state']) => writeRunPage(write.work, factsOf(state), log)
 
-  const judge = async (step: number): Promise<void> => {
+  const judge = async (): Promise<void> => {
     const { heldOut } = data
     const sizes = { size: experiment.network.size, atOnce: rowsOf(experiment.batch) }
     const accuracy = await heldOutAccuracy(trainer, heldOut, batches.load, sizes)
@@ -113,19 +122,20 @@ export async function train(
     if (best === null || accuracy > best.accuracy) best = { step, accuracy }
     log.event('epoch', { step, heldOutAccuracy: accuracy, triplets: heldOut.length, best })
   }
-  const save = async (step: number): Promise<void> => {
+  const save = async (): Promise<void> => {
     const state = await trainer.read()
     requireFiniteWeights(step, state.weights, saved)
-    if (step % perEpoch === 0) await judge(step)
+    if (step % perEpoch === 0) await judge()
     const recordBytes = await records.flush()
     await checkpoints.save({ ...placeAt(step), steps: total, recordBytes }, state)
     saved = step
+    await show('going on')
     savedAt = performance.now()
   }
 
   try {
-    const runLog = openRunLog(records.files, { log, first, total })
-    let step = first
+    await show('going on')
+    const runLog = openRunLog(records.files, { log, first, total, curves })
     let asked = performance.now()
     for await (const batch of batches.from(first, total)) {
       const waitMs = performance.now() - asked
@@ -137,7 +147,7 @@ export async function train(
       step++
       if (step === total) runLog.done()
       const isDue = performance.now() - savedAt >= checkpointMinutes * 60_000
-      if (isDue || step % perEpoch === 0 || step === stopAfter || signal.aborted) await save(step)
+      if (isDue || step % perEpoch === 0 || step === stopAfter || signal.aborted) await save()
       checkpoint()
       if (step === stopAfter && step < total)
         throw new StageError(`stopped after step ${step}, as asked; the same command goes on`, {
@@ -148,7 +158,11 @@ export async function train(
     const record = { ...placeAt(total), settings }
     await writeUses(write, data, experiment, total)
     const bestWeights = best ? await checkpoints.weightsOf(best.step) : undefined
-    await writeResult(write, { ...(await trainer.read()), record, best: bestWeights })
+    const page = renderRun(factsOf('finished'))
+    await writeResult(write, { ...(await trainer.read()), record, best: bestWeights, page })
+  } catch (thrown) {
+    await show({ stopped: messageOf(thrown) })
+    throw thrown
   } finally {
     trainer.close()
     await batches.close()

@@ -1,10 +1,11 @@
-// tap: test/resume.test.ts covers src/checkpoints.ts, src/settings.ts, src/list.ts, src/run-files.ts, src/training-loop.ts
+// tap: test/resume.test.ts covers src/checkpoints.ts, src/settings.ts, src/list.ts, src/run-files.ts, src/run-page.ts, src/curve.ts, src/training-loop.ts
 import { appendFile, cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Stage } from '@deepfever/core'
 import { openArtifact, takeLock } from '@deepfever/formats'
 import t from 'tap'
 import { readCheckpoint, stepsIn } from '../src/checkpoints.ts'
+import { openCurve } from '../src/curve.ts'
 import { readRuns, runLines } from '../src/list.ts'
 import { studentStage } from '../src/run.ts'
 import { drawFaces, drawRunInputs } from './drawn-inputs.ts'
@@ -104,16 +105,60 @@ t.test('a checkpoint says where the run stood', async t => {
   await rm(`${out}.work`, { recursive: true })
 })
 
+t.test('the page of a run that stopped says where, why and how to go on', async t => {
+  const { out } = await stoppedAfter(8, 'page')
+  const pageOf = (folder: string) => readFile(join(folder, 'report.html'), 'utf8')
+  const page = await pageOf(`${out}.work`)
+  t.match(page, /<dd class="">stopped at step 8 of 12<\/dd>/)
+  t.match(page, /<dd class="">stopped after step 8, as asked; the same command goes on<\/dd>/)
+  t.match(page, /<dd class="">the same command goes on behind step 8<\/dd>/)
+  t.match(
+    page,
+    /<figcaption>triplet: [\d.]+ to [\d.]+<\/figcaption>.*<span>step 0<\/span><span>7</s,
+  )
+  t.same(
+    (await readdir(`${out}.work`)).filter(name => name.startsWith('report')),
+    ['report.html'],
+  )
+  t.equal((await train(out)).code, 0)
+  const curvesOf = (html: string) => html.match(/<polyline points="[^"]*"/g)?.slice(0, 5)
+  const finished = await pageOf(out)
+  t.match(finished, /finished: step 12 of 12/)
+  t.same(curvesOf(finished), curvesOf(await pageOf(whole)), 'the curves of an undisturbed run')
+})
+
+t.test('a curve keeps bounded memory, every mean, and the range of all its values', t => {
+  const curve = openCurve()
+  const values = Array.from({ length: 5000 }, (_, i) => Math.sin(i / 50) + i / 1000)
+  for (const [step, value] of values.entries()) curve.add(step, value)
+  curve.add(5000, NaN)
+  const { stretches } = curve
+  t.ok(stretches.length > 100 && stretches.length <= 320, String(stretches.length))
+  t.equal(stretches.at(-1)!.step, 4999)
+  let from = 0
+  for (const { count, mean, low, high, step } of stretches) {
+    const own = values.slice(from, from + count)
+    from += count
+    t.ok(Math.abs(own.reduce((sum, value) => sum + value, 0) / count - mean) < 1e-12)
+    t.same([low, high, step], [Math.min(...own), Math.max(...own), from - 1])
+  }
+  t.equal(from, 5000)
+  t.end()
+})
+
 t.test('train list shows runs by state, and what makes them differ', async t => {
   const folder = join(dir, 'runs')
   t.equal((await train(join(folder, 'tiny'))).code, 0)
   await train(join(folder, 'tiny'), { run: 'steep', set: 'learningRate=0.1', stopAfter: 3 })
   const [head, ...lines] = runLines(await readRuns(folder))
-  t.match(head, /^run +state +step +held-out +last losses +against the first of its kind$/)
-  t.match(lines[0], /^tiny +finished +12 of 12 +- +total \d.*, rkd-angle [\d.]+$/)
+  t.match(head, /^run +state +step +held-out +last losses +page +against the first of its kind$/)
+  t.match(
+    lines[0],
+    /^tiny +finished +12 of 12 +- +total \d.*, rkd-angle [\d.]+ +.*runs.tiny.report\.html$/,
+  )
   t.match(
     lines[1],
-    /^tiny-steep +stopped +3 of 12 .* tiny: experiment\.learningRate 0\.05 there, 0\.1 here$/,
+    /^tiny-steep +stopped +3 of 12 .* .*tiny-steep\.work.report\.html +tiny: experiment\.learningRate 0\.05 there, 0\.1 here$/,
   )
   const unlock = await takeLock(join(folder, 'tiny-steep.work'))
   t.match(runLines(await readRuns(folder))[2], /^tiny-steep +running +3 of 12/)

@@ -1,4 +1,4 @@
-// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts, src/uses.ts, src/plan.ts, src/run-page.ts, src/curve.ts
+// tap: test/run.test.ts covers src/run.ts, src/training-loop.ts, src/experiment.ts, src/loss-sum.ts, src/finite.ts, src/held-out.ts, src/run-log.ts, src/result.ts, src/uses.ts, src/plan.ts, src/published-counts.ts, src/run-page.ts, src/run-curves.ts, src/curve.ts
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
@@ -14,6 +14,7 @@ import type { RunRecord } from '../src/checkpoints.ts'
 import { isDistilled, withOverlay, type ExperimentFile, type Overlay } from '../src/experiment.ts'
 import { stages } from '../src/index.ts'
 import { lossesOf } from '../src/loss-sum.ts'
+import { openRunCurves } from '../src/run-curves.ts'
 import { renderRun } from '../src/run-page.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
 import { readTrainingData } from '../src/training-data.ts'
@@ -325,11 +326,17 @@ t.test('--plan times real steps and shows counts beside the published ones', asy
   const refused = await run(studentOf(), { ...distilled, out, plan: true })
   t.match(
     refused.failure['message'],
-    /^affectnet: training faces by class, .*: neutral 1 \(74874\), .*; look at .* --any-counts$/,
+    /^counts beside .*: affectnet: training faces of neutral 1 \(74874\), .*; fec: training triplets 5 \(223268 to 449142\); look at .* --any-counts$/,
   )
   const { code, said } = await run(studentOf(), { ...distilled, out, plan: true, anyCounts: true })
   t.equal(code, 0)
   t.same(said[1], { event: 'class', name: 'happy', found: 1, published: 134415 })
+  const { of, low, high } = said.find(({ event }) => event === 'triplets published')!
+  t.same([of, low, high], ['the public list', 446535, 449142])
+  t.match(
+    said.find(({ event }) => event === 'unlabelled'),
+    { found: 3, published: /1,000,000/ },
+  )
   const plan = said.at(-1)!
   t.match(plan, { event: 'plan', steps: 4, timed: 20 })
   for (const name of ['secondsPerStep', 'days', 'memoryGiB', 'diskGiB', 'diskFreeGiB'])
@@ -344,12 +351,17 @@ t.test("a run's page draws every loss, escapes everything and has no script", as
   t.match(page, /<dt>losses\.rkdAngle<\/dt>\s*<dd class="">50<\/dd>/)
   t.notMatch(page, /<script|https?:/)
   const hostile = '<img src=x onerror=alert(1)>'
+  t.match(page, /<dt>state<\/dt>\s*<dd class="">finished: step 4 of 4<\/dd>/)
   const { settings } = JSON.parse(
     await readFile(join(dir, 'student', 'run.json'), 'utf8'),
   ) as RunRecord
-  const record = { step: 1, best: null, settings: { ...settings, backend: hostile } }
-  const one = renderRun({ record, metrics: `{"step":0,"${hostile}":null}\n{"cut`, speed: '' })
+  const curves = openRunCurves()
+  curves.step({ step: 0, [hostile]: NaN })
+  const place = { step: 1, steps: 4, state: { stopped: hostile }, best: null }
+  const facts = { run: place, settings: { ...settings, backend: hostile }, curves }
+  const one = renderRun({ ...facts, time: new Date() })
   t.notMatch(one, hostile)
+  t.match(one, /<dd class="">stopped at step 1 of 4<\/dd>/)
   t.match(one, '&lt;img src=x onerror=alert(1)&gt;: nothing recorded')
 })
 
