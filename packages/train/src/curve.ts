@@ -69,11 +69,13 @@ export function drawCurve(label: string, { stretches }: Curve): Html {
     </figure>`
   const low = Math.min(...stretches.map(stretch => stretch.low))
   const high = Math.max(...stretches.map(stretch => stretch.high))
-  const span = high - low || 1
   const width = last.step - first.step || 1
+  // What does not change is a line half-way up.
+  const heightOf = (value: number) => (high > low ? 1 - (value - low) / (high - low) : 1 / 2)
   const place = (step: number, value: number) =>
-    `${((WIDTH * (step - first.step)) / width).toFixed(1)},${(HEIGHT * (1 - (value - low) / span)).toFixed(1)}`
-  const line = stretches.map(({ step, mean }) => place(step, mean)).join(' ')
+    `${((WIDTH * (step - first.step)) / width).toFixed(1)},${(HEIGHT * heightOf(value)).toFixed(1)}`
+  const end = stretches.length === 1 ? [{ ...first, step: first.step + 1 }] : []
+  const line = [...stretches, ...end].map(({ step, mean }) => place(step, mean)).join(' ')
   const top = stretches.map(stretch => place(stretch.step, stretch.high))
   const bottom = stretches.map(stretch => place(stretch.step, stretch.low)).reverse()
   const summary = `${label}: ${shortNumber(first.mean)} to ${shortNumber(last.mean)}`

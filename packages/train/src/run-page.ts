@@ -87,6 +87,9 @@ const pairs = (heading: string, values: readonly (readonly [string, string])[], 
 const drawn = (curves: Iterable<readonly [string, Curve]>): Html[] =>
   [...curves].map(([label, curve]) => drawCurve(label, curve))
 
+const duration = (seconds: number): string =>
+  seconds < 5400 ? `${shortNumber(seconds / 60)} min` : `${shortNumber(seconds / 3600)} h`
+
 /** State of a run in words, and what to do about it. */
 function stateLines({ step, steps, state, saved }: RunPlace, time: Date): [string, string][] {
   const place = `step ${step} of ${steps}`
@@ -117,7 +120,7 @@ export function renderRun({ run, settings, curves, time }: RunFacts): string {
     ? [
         ['images a second', shortNumber(mean.imagesPerSecond)],
         ['part of the time waiting for batches', shortNumber(mean.waitShare)],
-        ['hours', shortNumber(mean.seconds / 3600)],
+        ['time', duration(mean.seconds)],
       ]
     : []
   const page = html`<!doctype html>
@@ -156,7 +159,12 @@ export function renderRun({ run, settings, curves, time }: RunFacts): string {
           </section>
           <section>
             <h2>Speed</h2>
-            <div class="curves">${drawn(Object.entries(curves.speeds))}</div>
+            <div class="curves">
+              ${drawn([
+                ['images a second', curves.speeds.imagesPerSecond],
+                ['part of the time waiting', curves.speeds.waitShare],
+              ])}
+            </div>
           </section>
           ${pairs('Configuration', leavesOf(experiment, ''))}
           ${pairs(

@@ -15,7 +15,7 @@ import { isDistilled, withOverlay, type ExperimentFile, type Overlay } from '../
 import { stages } from '../src/index.ts'
 import { lossesOf } from '../src/loss-sum.ts'
 import { openRunCurves } from '../src/run-curves.ts'
-import { renderRun } from '../src/run-page.ts'
+import { renderRun, type RunPlace } from '../src/run-page.ts'
 import { studentStage, teacherStage } from '../src/run.ts'
 import { readTrainingData } from '../src/training-data.ts'
 import { SIZE, drawFaces, drawTargets, spec } from './drawn-inputs.ts'
@@ -362,6 +362,12 @@ t.test("a run's page draws every loss, escapes everything and has no script", as
   const one = renderRun({ ...facts, time: new Date() })
   t.notMatch(one, hostile)
   t.match(one, /<dd class="">stopped at step 1 of 4<\/dd>/)
+  const run: RunPlace = { ...place, saved: 1, state: 'going on' }
+  const goingOn = renderRun({ ...facts, run, time: new Date('2026-01-02T03:04:05Z') })
+  t.match(
+    goingOn,
+    /at step 1 of 4<.*>2026-01-02 03:04 UTC, and at every checkpoint<.* behind step 1</s,
+  )
   t.match(one, '&lt;img src=x onerror=alert(1)&gt;: nothing recorded')
 })
 
