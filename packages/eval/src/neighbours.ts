@@ -1,4 +1,4 @@
-import { openSession, writeOnnxModel } from '@deepfever/runtime/onnx'
+import { openSession, writeOnnxModel, type OnnxSession } from '@deepfever/runtime/onnx'
 import type { LabelledFeatures } from './softmax-loss.ts'
 
 /** The nearest rows by cosine, nearest first. */
@@ -11,62 +11,103 @@ export interface Neighbours {
   readonly cosines: Float32Array
 }
 
-/** Rows compared at once: bounds the memory of their products. */
-const BLOCK = 1024
-/** Queries compared at once, for the same reason. */
-const QUERIES = 4096
+/** Rows of Euclidean length 1 that are made a block at a time, in one or several views. */
+export interface UnitRows {
+  readonly count: number
+  readonly width: number
+  /** of every view float32 [last - first, width] */
+  block(first: number, last: number): readonly Float32Array[]
+}
+
+/** Keys and queries compared at once: bounds the memory of their products. */
+const BLOCK = 2048
 
 /**
- * The `k` rows of `keys` of largest cosine to each query, by exact search; the matrix products run
- * on one thread, so the same input gives the same bits.
+ * The `k` rows of `keys` of largest cosine to each query, by exact search.
  *
  * @param keys float32 [n, width]
  * @param queries float32 [m, width]
  */
-export async function nearestRows(
+export const nearestRows = (
   keys: Float32Array,
   queries: Float32Array,
   width: number,
   k: number,
+): Promise<Neighbours> => nearestViews(normalised(keys, width), normalised(queries, width), k)
+
+const normalised = (vectors: Float32Array, width: number): UnitRows => ({
+  ...{ count: vectors.length / width, width },
+  block: (first, last) => [normalise(vectors.subarray(first * width, last * width), width)],
+})
+
+/**
+ * The same where rows have several views: two rows are as near as their nearest views of one place
+ * in the list. The products run on one thread, so the same input gives the same bits, while the
+ * block before is searched.
+ */
+export async function nearestViews(
+  keys: UnitRows,
+  queries: UnitRows,
+  k: number,
 ): Promise<Neighbours> {
-  const count = queries.length / width
-  const most = Math.min(k, keys.length / width)
-  const rows = new Int32Array(count * most)
-  const cosines = new Float32Array(count * most).fill(-Infinity)
-  for (let first = 0; first < count; first += QUERIES) {
-    const last = Math.min(count, first + QUERIES)
-    const part = normalise(queries.subarray(first * width, last * width), width)
-    const found = { rows: rows.subarray(first * most), cosines: cosines.subarray(first * most) }
-    await searchBlock(keys, part, width, most, found)
+  const most = Math.min(k, keys.count)
+  const rows = new Int32Array(queries.count * most)
+  const cosines = new Float32Array(queries.count * most).fill(-Infinity)
+  const views = queries.block(0, 0).length
+  const session = await openSession<'cosines'>(productModel(views, keys.width), { threads: 1 })
+  try {
+    let before: (() => void) | undefined
+    for (let first = 0; first < queries.count; first += BLOCK) {
+      const last = Math.min(queries.count, first + BLOCK)
+      const part = queries.block(first, last)
+      for (let from = 0; from < keys.count; from += BLOCK) {
+        const to = Math.min(keys.count, from + BLOCK)
+        const running = multiply(session, part, keys.block(from, to), keys.width)
+        before?.()
+        const found = await running
+        before = () => keepNearest(found, first, from, to - from, most, rows, cosines)
+      }
+    }
+    before?.()
+  } finally {
+    await session.close()
   }
   return { k: most, rows, cosines }
 }
 
-async function searchBlock(
-  keys: Float32Array,
-  queries: Float32Array,
+async function multiply(
+  session: OnnxSession<'cosines'>,
+  queries: readonly Float32Array[],
+  keys: readonly Float32Array[],
   width: number,
+): Promise<Float32Array> {
+  const inputs = queries.flatMap((values, view) => [
+    [`queries${view}`, { shape: [values.length / width, width], values }] as const,
+    [`keys${view}`, { shape: [keys[view]!.length / width, width], values: keys[view]! }] as const,
+  ])
+  return (await session.run(Object.fromEntries(inputs))).cosines.values
+}
+
+/** Moves a block of cosines, [queries, keys], into the lists of the nearest. */
+function keepNearest(
+  found: Float32Array,
+  firstQuery: number,
+  firstKey: number,
+  keys: number,
   k: number,
-  { rows, cosines }: Pick<Neighbours, 'rows' | 'cosines'>,
-): Promise<void> {
-  const count = queries.length / width
-  const session = await openSession<'cosines'>(productModel(queries, width), { threads: 1 })
-  try {
-    const total = keys.length / width
-    for (let first = 0; first < total; first += BLOCK) {
-      const size = Math.min(BLOCK, total - first)
-      const values = normalise(keys.subarray(first * width, (first + size) * width), width)
-      const { cosines: found } = await session.run({ keys: { shape: [size, width], values } })
-      for (let query = 0; query < count; query++)
-        for (let row = 0; row < size; row++) {
-          const cosine = found.values[row * count + query]!
-          // Strictly above: of equals the first row stays.
-          if (cosine > cosines[query * k + k - 1]!)
-            insert(rows, cosines, query * k, k, first + row, cosine)
-        }
+  rows: Int32Array,
+  cosines: Float32Array,
+): void {
+  for (let at = 0, query = firstQuery; at < found.length; at += keys, query++) {
+    const end = query * k + k - 1
+    let worst = cosines[end]!
+    for (let key = 0; key < keys; key++) {
+      const cosine = found[at + key]!
+      // Strictly above: of equals the first row stays.
+      if (cosine <= worst) continue
+      insert(rows, cosines, query * k, k, firstKey + key, cosine)
+      worst = cosines[end]!
     }
-  } finally {
-    await session.close()
   }
 }
 
@@ -88,18 +129,24 @@ function insert(
   rows[at] = row
 }
 
-/** keys [n, width] times the queries as a constant [width, m]. */
-function productModel(queries: Float32Array, width: number): Uint8Array {
-  const count = queries.length / width
-  const transposed = new Float32Array(queries.length)
-  for (let i = 0; i < count; i++)
-    for (let j = 0; j < width; j++) transposed[j * count + i] = queries[i * width + j]!
+/** The largest of the products of all views: queries [m, width] times keys [n, width], turned. */
+function productModel(views: number, width: number): Uint8Array {
+  const all = Array.from({ length: views }, (_, view) => view)
+  const port = (name: string, rows: string) =>
+    ({ name, type: 'float32', shape: [rows, width] }) as const
   return writeOnnxModel({
     name: 'cosines',
-    inputs: [{ name: 'keys', type: 'float32', shape: ['n', width] }],
-    outputs: [{ name: 'cosines', type: 'float32', shape: ['n', count] }],
-    constants: [{ name: 'queries', shape: [width, count], values: transposed }],
-    nodes: [{ op: 'MatMul', inputs: ['keys', 'queries'], outputs: ['cosines'] }],
+    inputs: all.flatMap(view => [port(`queries${view}`, 'm'), port(`keys${view}`, 'n')]),
+    outputs: [{ name: 'cosines', type: 'float32', shape: ['m', 'n'] }],
+    constants: [],
+    nodes: [
+      ...all.map(view => ({
+        op: 'Gemm',
+        ...{ inputs: [`queries${view}`, `keys${view}`], outputs: [`product${view}`] },
+        attributes: { transB: 1 },
+      })),
+      { op: 'Max', inputs: all.map(view => `product${view}`), outputs: ['cosines'] },
+    ],
   })
 }
 

@@ -1,14 +1,14 @@
 import type { Picture } from '@deepfever/media'
 
-/** Side of the picture that is hashed. */
-export const HASH_SIDE = 32
+/** Side of the pictures of the leakage gate: hashed, made smaller and compared at this size. */
+export const PICTURE_SIDE = 48
 /** Frequencies a side that make the hash. */
 const LOW = 8
 
 /** Rows are frequencies 0 to 7, columns pixels: the orthogonal DCT-II without its scale. */
-const waves = Float64Array.from({ length: LOW * HASH_SIDE }, (_, at) => {
-  const [frequency, x] = [Math.floor(at / HASH_SIDE), at % HASH_SIDE]
-  return Math.cos((Math.PI * frequency * (2 * x + 1)) / (2 * HASH_SIDE))
+const waves = Float64Array.from({ length: LOW * PICTURE_SIDE }, (_, at) => {
+  const [frequency, x] = [Math.floor(at / PICTURE_SIDE), at % PICTURE_SIDE]
+  return Math.cos((Math.PI * frequency * (2 * x + 1)) / (2 * PICTURE_SIDE))
 })
 
 /** Luminance (Rec. 601) of a picture, 0 to 255. */
@@ -31,22 +31,23 @@ export type PictureHash = readonly [
  * Perceptual hash: which of the 63 lowest frequencies lie above their median; one bit is spare. Light,
  * size and JPEG loss hardly change it; Hamming distance measures how far two pictures are apart.
  *
- * @param grey 32 x 32 luminance
+ * @param grey 48 x 48 luminance
  */
 export function hashOf(grey: Float32Array): PictureHash {
-  const rows = new Float64Array(HASH_SIDE * LOW)
-  for (let y = 0; y < HASH_SIDE; y++)
+  const rows = new Float64Array(PICTURE_SIDE * LOW)
+  for (let y = 0; y < PICTURE_SIDE; y++)
     for (let u = 0; u < LOW; u++) {
       let sum = 0
-      for (let x = 0; x < HASH_SIDE; x++)
-        sum += grey[y * HASH_SIDE + x]! * waves[u * HASH_SIDE + x]!
+      for (let x = 0; x < PICTURE_SIDE; x++)
+        sum += grey[y * PICTURE_SIDE + x]! * waves[u * PICTURE_SIDE + x]!
       rows[y * LOW + u] = sum
     }
   const low = new Float64Array(LOW * LOW)
   for (let v = 0; v < LOW; v++)
     for (let u = 0; u < LOW; u++) {
       let sum = 0
-      for (let y = 0; y < HASH_SIDE; y++) sum += rows[y * LOW + u]! * waves[v * HASH_SIDE + y]!
+      for (let y = 0; y < PICTURE_SIDE; y++)
+        sum += rows[y * LOW + u]! * waves[v * PICTURE_SIDE + y]!
       low[v * LOW + u] = sum
     }
   // A mirror image has the opposite sign in every odd horizontal frequency.

@@ -14,7 +14,7 @@ import type { LabelledFeatures } from './softmax-loss.ts'
 /** Iterations after which scikit-learn stops by default, and so did the published probes. */
 export const PUBLISHED_ITERATIONS = 100
 /** Neighbours that vote in the kNN probe. */
-const VOTERS = 20
+export const VOTERS = 20
 /** Penalties that are tried with `sweep`, and the share of training rows that chooses. */
 const SWEEP = [1e-4, 1e-2, 1, 1e2, 1e4, 1e6]
 const HELD_OUT = 0.1
@@ -36,6 +36,8 @@ export interface ProbeInput {
   readonly lost?: Int32Array
   /** test rows that training has a near-duplicate of: left out of the headline */
   readonly leaked?: Uint8Array
+  /** the nearest training rows of each test row, where they are known already */
+  readonly neighbours?: Neighbours
   /** also choose C on a held-out part of the training rows */
   readonly sweep?: boolean
 }
@@ -68,7 +70,8 @@ export async function evaluateProbe(input: ProbeInput): Promise<ProbeResult> {
   const fit = await fitProbe(input, train)
   const stopped = predict(fit.snapshot, test.features)
   const converged = predict(fit, test.features)
-  const neighbours = await nearestRows(train.features, test.features, train.width, VOTERS)
+  const { neighbours = await nearestRows(train.features, test.features, train.width, VOTERS) } =
+    input
   const isClean = (row: number) => leaked[row] === 0
   const all = () => true
   const own = judge(stopped.predicted, isClean)

@@ -52,12 +52,14 @@ function figure({ id, label }: ShownFace, pictures: Pictures): Html {
 }
 
 /** Which test faces were left out because training has their picture. */
-export const leakageSection = ({ tested, leaked, examples }: LeakageRecord): Html => html`
+export const leakageSection = ({ tested, leaked, triplets, examples }: LeakageRecord): Html => html`
   <section>
     <h2>Leakage</h2>
     <p>
-      ${leaked} of ${tested} test faces have a near-duplicate in training (perceptual hash, then
-      features, then pictures). The headline leaves them out.
+      ${leaked} of ${tested} test faces have a near-duplicate in training (found by perceptual hash,
+      thumbnail and features, then compared as
+      pictures)${triplets !== undefined && `; ${triplets} triplets name one`}. The headline leaves
+      them out.
     </p>
     ${
       examples.length > 0 &&

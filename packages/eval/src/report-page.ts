@@ -114,6 +114,7 @@ const tripletTable = (scores: readonly TripletScore[]): Html => html`
             <th scope="col">Correct</th>
             <th scope="col">Accuracy</th>
             <th scope="col">Missing a face</th>
+            <th scope="col">Leaked</th>
           </tr>
         </thead>
         <tbody>
@@ -125,6 +126,7 @@ const tripletTable = (scores: readonly TripletScore[]): Html => html`
                 <td>${one.correct}</td>
                 <td>${percent(one.accuracy)}</td>
                 <td>${one.missing}</td>
+                <td>${one.leaked}</td>
               </tr>
             `,
           )}

@@ -56,6 +56,8 @@ export interface Mistake extends ShownFace {
 export interface LeakageRecord {
   readonly tested: number
   readonly leaked: number
+  /** triplets that name a leaked face, where triplets were judged */
+  readonly triplets?: number
   readonly examples: readonly {
     readonly test: string
     readonly train: string

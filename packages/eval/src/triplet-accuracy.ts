@@ -6,6 +6,8 @@ export interface TripletRows {
   /** 0, 1 or 2: the face that differs */
   readonly odd: number
   readonly kind: string
+  /** a face of it shows a training picture: answered, but not counted */
+  readonly leaked?: boolean
 }
 
 /** Triplet accuracy of one kind of triplet, or of all. */
@@ -18,6 +20,8 @@ export interface TripletScore {
   readonly accuracy: number | null
   /** triplets left out because a face is missing */
   readonly missing: number
+  /** triplets left out because a face of theirs shows a training picture */
+  readonly leaked: number
 }
 
 /** Triplet accuracy over all and by kind; `outcomes` holds 1 or 0 for each triplet judged. */
@@ -44,13 +48,13 @@ export function scoreTriplets(
   lost: Readonly<Record<string, number>> = {},
 ): TripletScores {
   const unit = normaliseRows(vectors, width)
-  const tallies = new Map(
-    Object.entries(lost).map(([kind, missing]) => [kind, { n: 0, correct: 0, missing }]),
+  const tallies = new Map<string, { -readonly [key in keyof Counts]: number }>(
+    Object.entries(lost).map(([kind, missing]) => [kind, { ...emptyTally, missing }]),
   )
   const answers = new Int32Array(triplets.length).fill(-1)
   const outcomes: number[] = []
-  for (const [index, { rows, odd, kind }] of triplets.entries()) {
-    const tally = tallies.get(kind) ?? { n: 0, correct: 0, missing: 0 }
+  for (const [index, { rows, odd, kind, leaked }] of triplets.entries()) {
+    const tally = tallies.get(kind) ?? { ...emptyTally }
     tallies.set(kind, tally)
     const [first, second] = rows.filter((_, place) => place !== odd)
     const third = rows[odd]
@@ -77,6 +81,10 @@ export function scoreTriplets(
     // The face opposite the closest pair; of equal distances not the odd one, which is wrong too.
     const taken = toFirst! < toSecond! ? second : first
     answers[index] = correct ? odd : rows.indexOf(taken)
+    if (leaked) {
+      tally.leaked++
+      continue
+    }
     tally.n++
     if (correct) tally.correct++
     outcomes.push(correct ? 1 : 0)
@@ -84,15 +92,21 @@ export function scoreTriplets(
   const kinds = [...tallies]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([kind, tally]) => toScore(kind, tally))
-  const total = (key: 'n' | 'correct' | 'missing') => kinds.reduce((sum, one) => sum + one[key], 0)
-  const overall = { n: total('n'), correct: total('correct'), missing: total('missing') }
+  const total = (key: keyof Counts) => kinds.reduce((sum, one) => sum + one[key], 0)
+  const overall = {
+    ...{ n: total('n'), correct: total('correct') },
+    ...{ missing: total('missing'), leaked: total('leaked') },
+  }
   return { overall: toScore('all', overall), kinds, outcomes: Uint8Array.from(outcomes), answers }
 }
 
-const toScore = (
-  kind: string,
-  { n, correct, missing }: { n: number; correct: number; missing: number },
-): TripletScore => ({ kind, n, correct, accuracy: n === 0 ? null : correct / n, missing })
+type Counts = Pick<TripletScore, 'n' | 'correct' | 'missing' | 'leaked'>
+const emptyTally: Counts = { n: 0, correct: 0, missing: 0, leaked: 0 }
+
+const toScore = (kind: string, counts: Counts): TripletScore => ({
+  ...{ kind, ...counts },
+  accuracy: counts.n === 0 ? null : counts.correct / counts.n,
+})
 
 function normaliseRows(vectors: Float32Array, width: number): Float64Array {
   const unit = Float64Array.from(vectors)

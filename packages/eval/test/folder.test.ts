@@ -96,7 +96,7 @@ t.test('a foreign ONNX file is judged by its contract; people stay on one side',
   const people = rows.map(({ id }) => /(\d+)_/.exec(id)![1])
   t.equal(new Set(people).size, 6)
 
-  const [features] = (await readdir(cache)).filter(name => !name.startsWith('hashes'))
+  const [features] = (await readdir(cache)).filter(name => !name.startsWith('pictures'))
   const store = await openArtifact(join(cache, features!), 'features')
   for await (const { faceId, vector } of store.rows(embeddings)) {
     const [blue, , red] = vector as unknown as [number, number, number]

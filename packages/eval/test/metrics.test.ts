@@ -48,18 +48,21 @@ t.test('triplets are counted by kind, and those without a face stand apart', t =
       { rows: [0, 1, 2], odd: 0, kind: 'TWO' },
       { rows: [0, -1, 2], odd: 0, kind: 'TWO' },
       { rows: [-1, 1, 2], odd: 0, kind: 'SIX' },
+      { rows: [0, 1, 2], odd: 2, kind: 'TWO', leaked: true },
     ],
     vectors,
     2,
     'seed',
   )
   t.same(result.triplets, [
-    { kind: 'all', n: 2, correct: 1, accuracy: 0.5, missing: 2 },
-    { kind: 'ONE', n: 1, correct: 1, accuracy: 1, missing: 0 },
-    { kind: 'SIX', n: 0, correct: 0, accuracy: null, missing: 1 },
-    { kind: 'TWO', n: 1, correct: 0, accuracy: 0, missing: 1 },
+    { kind: 'all', n: 2, correct: 1, accuracy: 0.5, missing: 2, leaked: 1 },
+    { kind: 'ONE', n: 1, correct: 1, accuracy: 1, missing: 0, leaked: 0 },
+    { kind: 'SIX', n: 0, correct: 0, accuracy: null, missing: 1, leaked: 0 },
+    { kind: 'TWO', n: 1, correct: 0, accuracy: 0, missing: 1, leaked: 1 },
   ])
-  t.equal(result.headline.value, 0.5)
+  t.match(result.headline, { value: 0.5, n: 2, whole: { value: 1 / 4, n: 4 } })
+  t.match(result.beside, [{ value: 2 / 3, n: 3, whole: { value: 2 / 5, n: 5 } }], 'leaked included')
+  t.same([...result.answers], [2, 2, -1, -1, 2], 'leaked ones are answered too')
   t.end()
 })
 

@@ -81,7 +81,7 @@ t.test('a page holds the headline, its interval, the table cells and the ledger'
 
 t.test('a triplet page without a triplet says none and draws no tick', async t => {
   const { probe: _, ...rest } = await aReport()
-  const none = { kind: 'all', n: 0, correct: 0, accuracy: null, missing: 3 }
+  const none = { kind: 'all', n: 0, correct: 0, accuracy: null, missing: 3, leaked: 0 }
   const page = renderReport({
     ...rest,
     kind: 'triplets',

@@ -2,7 +2,14 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
-import { faces, openArtifact, triplets, writeArtifact, type Face } from '@deepfever/formats'
+import {
+  faces,
+  judgements,
+  openArtifact,
+  triplets,
+  writeArtifact,
+  type Face,
+} from '@deepfever/formats'
 import { encodeJpeg } from '@deepfever/media'
 import {
   initialise,
@@ -45,7 +52,13 @@ const spec = (out: string, kind: string) => ({
   terms: [{ licence: `of ${kind}`, consent: 'none needed', contact: '' }],
 })
 
-async function drawArtifacts(dir: string, classes: number, testSplit: string) {
+/** @param copied test faces whose picture stands in training too */
+async function drawArtifacts(
+  dir: string,
+  classes: number,
+  testSplit: string,
+  copied: readonly string[] = [],
+) {
   const places = { checkpoint: join(dir, 'checkpoint'), faces: join(dir, 'faces') }
   const state = initialise(toNetwork(tiny), 'stages')
   await writeArtifact(spec(places.checkpoint, 'checkpoint'), silentLog, write => {
@@ -78,7 +91,9 @@ async function drawArtifacts(dir: string, classes: number, testSplit: string) {
       for (let i = 0; i < count * classes; i++) {
         const label = i % classes
         const crop = await drawCrop(`${split}-${i}`, label)
-        await put(`${split}-${i}`, { label, split, crop })
+        const name = `${split}-${i}`
+        await put(name, { label, split, crop })
+        if (copied.includes(name)) await put(`copy of ${name}`, { label, split: 'train', crop })
       }
     await put('broken', { label: 0, split: 'train' })
     await put('unlabelled', { split: 'train' })
@@ -176,7 +191,7 @@ t.test(
     const places = await drawArtifacts(dir, 7, 'test')
     const [report, cache] = [join(dir, 'raf'), join(dir, 'kept')]
     t.equal(await run('eval raf', { ...places, out: report, cache }), 0)
-    const [kept] = (await readdir(cache)).filter(name => !name.startsWith('hashes'))
+    const [kept] = (await readdir(cache)).filter(name => !name.startsWith('pictures'))
     const write = process.stdout.write.bind(process.stdout)
     let said = ''
     process.stdout.write = text => {
@@ -246,6 +261,29 @@ t.test('FEC triplets are judged where all three faces have an embedding', async 
     report.triplets?.map(({ kind }) => kind),
     ['all', 'ONE_CLASS_TRIPLET', 'TWO_CLASS_TRIPLET'],
   )
+})
+
+t.test('a FEC triplet with a face that training shows is left out of the headline', async t => {
+  const dir = t.testdir({})
+  const places = await drawArtifacts(dir, 4, 'test', ['test-1'])
+  const out = join(dir, 'fec')
+  t.equal(await run('eval fec', { ...places, out }), 0)
+  const report = await readReport(out)
+  t.match(report.leakage, {
+    ...{ tested: 6, leaked: 1, triplets: 2 },
+    examples: [{ test: 'test-1', train: 'copy of test-1' }],
+  })
+  t.equal(report.headline.n, 4)
+  t.match(report.beside[0], { label: 'Triplet accuracy, leaked triplets included', n: 6 })
+  t.match(report.triplets?.[0], { kind: 'all', n: 4, missing: 1, leaked: 2 })
+  const leaked: string[] = []
+  for await (const row of (await openArtifact(out, 'report')).rows(judgements))
+    if (row.leaked === 1) leaked.push(row.id)
+  t.same(leaked, ['test-0', 'test-3'])
+  t.match(await readFile(join(out, 'report.html'), 'utf8'), /1 of 6 test faces.*; 2 triplets/s)
+  const without = join(dir, 'without')
+  t.equal(await run('eval fec', { ...places, out: without, leakage: 'false' }), 0)
+  t.match(await readReport(without), { leakage: null, headline: { n: 6 } })
 })
 
 t.test('what cannot be judged is said with place, found and remedy', async t => {

@@ -10,7 +10,7 @@ const PUBLISHED = { '8': 0.616, '7': 0.654 } as const
 export const affectnet = defineStage({
   name: 'eval affectnet',
   summary: 'linear probe of a frozen extractor on AffectNet',
-  behaviour: 3,
+  behaviour: 4,
   options: {
     ...probeOptions,
     faces: path('faces artifact it is judged on'),

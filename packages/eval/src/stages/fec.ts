@@ -1,16 +1,24 @@
-import { StageError, defineStage, path } from '@deepfever/core'
+import { StageError, defineStage, path, type Context } from '@deepfever/core'
 import { sha256, triplets, type Artifact, type Judgement, type Triplet } from '@deepfever/formats'
 import { measureCodes, type CodeCurve } from '../code-curve.ts'
 import { openFaces, type FaceSet } from '../face-set.ts'
 import type { Features } from '../feature-store.ts'
+import { gateLeaks, toLeakageRecord } from '../leak-gate.ts'
+import type { LeakageRecord } from '../report.ts'
 import { evaluateTriplets } from '../triplets.ts'
-import { published, subjectOptions, toBaseline, writeReport } from './subject.ts'
+import {
+  published,
+  subjectOptions,
+  toBaseline,
+  writeReport,
+  type SubjectOptions,
+} from './subject.ts'
 
 /** Triplet accuracy on the test triplets of Google FEC. */
 export const fec = defineStage({
   name: 'eval fec',
   summary: 'triplet accuracy of an extractor on Google FEC',
-  behaviour: 3,
+  behaviour: 4,
   options: { ...subjectOptions, faces: path('faces artifact it is judged on') },
   async run(options, context) {
     const faceSet = await openFaces(options.faces)
@@ -23,10 +31,14 @@ export const fec = defineStage({
       'fec',
       async ({ features, tally }) => {
         const lost = lostBefore(faceSet.artifact)
+        const gate = options.leakage ? await findLeaked(options, context, faceSet, needed) : null
+        const isLeaked = ({ first, second, third }: Triplet) =>
+          [first, second, third].some(id => gate?.ids.has(id))
+        const leaked = judged.map(isLeaked)
         const results = []
         let codes: CodeCurve | undefined
         for (const one of features) {
-          const { rows, vectors, width } = await readRows(judged, needed, one)
+          const { rows, vectors, width } = await readRows(judged, leaked, needed, one)
           const judge = (some: Float32Array) =>
             evaluateTriplets(rows, some, width, String(options.seed), lost)
           results.push(judge(vectors))
@@ -48,18 +60,19 @@ export const fec = defineStage({
             title: 'Google FEC triplets',
             headline: own.headline,
             beside: [
+              ...own.beside,
               ...others.map(({ headline }) => toBaseline(headline)),
               ...published(options.banner, 0.865, null, 'DeepFEVER student, table II'),
             ],
             probe: null,
             triplets: own.triplets,
-            leakage: null,
+            leakage: gate && { ...gate.record, triplets: leaked.filter(Boolean).length },
             mistakes: [],
             ...(codes && { codes }),
           },
           judgements: judged.map(({ tripletId: id, odd: label }, i): Judgement => ({
-            ...{ id, label, predicted: own.answers[i]!, confidence: 0, leaked: 0 },
-            right: own.answers[i] === label ? 1 : 0,
+            ...{ id, label, predicted: own.answers[i]!, confidence: 0 },
+            ...{ right: own.answers[i] === label ? 1 : 0, leaked: leaked[i] ? 1 : 0 },
           })),
           pictures: new Map(),
         }
@@ -78,6 +91,32 @@ const only = (faceSet: FaceSet, needed: ReadonlySet<string>): FaceSet => ({
   },
 })
 
+/** Faces of test triplets whose picture a face of split `train` shows too. */
+async function findLeaked(
+  { cache, workers }: SubjectOptions,
+  context: Context,
+  faces: FaceSet,
+  needed: ReadonlySet<string>,
+): Promise<{ readonly ids: ReadonlySet<string>; readonly record: LeakageRecord }> {
+  const names = { train: [] as string[], test: [] as string[] }
+  const places = { train: [] as number[], test: [] as number[] }
+  let place = 0
+  for await (const { faceId, split } of faces.rows()) {
+    const part = needed.has(faceId) ? 'test' : split === 'train' ? 'train' : undefined
+    if (part !== undefined) {
+      names[part].push(faceId)
+      places[part].push(place)
+    }
+    place++
+  }
+  const [train, test] = [Int32Array.from(places.train), Int32Array.from(places.test)]
+  const leaks = await gateLeaks({ faces, train, test, cache, workers }, context)
+  return {
+    ids: new Set(leaks.map(leak => names.test[leak.test]!)),
+    record: toLeakageRecord(leaks, test.length, names),
+  }
+}
+
 /** Test triplets with a clear vote that gave no three faces, by kind. */
 const lostBefore = ({ manifest }: Artifact): Readonly<Record<string, number>> =>
   (manifest.metadata['lostTriplets'] as Record<string, Record<string, number>> | undefined)?.[
@@ -86,6 +125,7 @@ const lostBefore = ({ manifest }: Artifact): Readonly<Record<string, number>> =>
 
 async function readRows(
   judged: readonly Triplet[],
+  leaked: readonly boolean[],
   needed: ReadonlySet<string>,
   features: Features,
 ) {
@@ -99,10 +139,9 @@ async function readRows(
     vectors.set(vector, rowOf.size * width)
     rowOf.set(faceId, rowOf.size)
   }
-  const rows = judged.map(({ first, second, third, odd, kind }) => ({
+  const rows = judged.map(({ first, second, third, odd, kind }, i) => ({
     rows: [first, second, third].map(id => rowOf.get(id) ?? -1) as [number, number, number],
-    odd,
-    kind,
+    ...{ odd, kind, leaked: leaked[i]! },
   }))
   return { rows, vectors: (vectors ?? new Float32Array(0)).subarray(0, rowOf.size * width), width }
 }

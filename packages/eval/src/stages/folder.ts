@@ -14,7 +14,7 @@ import { probeOptions, runProbe } from './probe-stage.ts'
 export const folder = defineStage({
   name: 'eval folder',
   summary: 'linear probe of a frozen extractor on folders of classes',
-  behaviour: 2,
+  behaviour: 3,
   options: {
     ...probeOptions,
     source: optionalPath('folder with <class>/<picture> or <split>/<class>/<picture>'),

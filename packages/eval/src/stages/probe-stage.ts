@@ -2,13 +2,11 @@ import { flag, number, type Context } from '@deepfever/core'
 import type { Judgement } from '@deepfever/formats'
 import { codeOf, encodeJpeg } from '@deepfever/media'
 import type { FaceSet } from '../face-set.ts'
-import { findLeaks, type Leak } from '../leakage.ts'
 import { measureCodes } from '../code-curve.ts'
+import { gateLeaks, toLeakageRecord } from '../leak-gate.ts'
 import { collectParts, type FaceParts, type Part } from '../parts.ts'
-import { greyOf, storeHashes } from '../picture-hashes.ts'
-import { LIKENESS_SIDE } from '../picture-likeness.ts'
 import { nearestRows } from '../neighbours.ts'
-import { evaluateProbe, type RowResults } from '../probe.ts'
+import { VOTERS, evaluateProbe, type ProbeInput, type RowResults } from '../probe.ts'
 import type { Pictures } from '../report-page.ts'
 import type { Measure, Mistake, ShownFace } from '../report.ts'
 import { openTally } from '../tally.ts'
@@ -24,10 +22,6 @@ export const probeOptions = {
     max: 1e12,
   }),
   sweep: flag({ help: 'also choose C on a tenth of the training faces' }),
-  leakage: flag({
-    help: 'leave test faces whose picture is in training out of the headline',
-    standard: true,
-  }),
 } as const
 
 /** What sets one corpus's probe apart. */
@@ -44,7 +38,6 @@ export interface ProbeCorpus {
 type ProbeOptions = SubjectOptions & {
   readonly penalty: number
   readonly sweep: boolean
-  readonly leakage: boolean
 }
 
 /** Mistakes on the page, and training neighbours of each. */
@@ -60,32 +53,41 @@ export const runProbe = (
 ) =>
   writeReport(options, context, faces, 'embedding', async ({ features, tally }) => {
     const { classes, balanced } = corpus
-    const { penalty: C, seed, workers: threads, sweep } = options
+    const { penalty: C, seed, workers: threads, sweep, cache, workers } = options
     const parts = await collectParts(faces, features[0]!, corpus, tally, context)
-    const leaks = options.leakage ? await leaksOf(options, context, faces, parts) : []
-    const leaked = new Uint8Array(parts.test.labels.length)
-    for (const { test } of leaks) leaked[test] = 1
-    const evaluate = ({ train, test, lost }: FaceParts, swept: boolean) =>
+    const { train, test } = parts
+    const neighbours = await nearestRows(train.features, test.features, train.width, VOTERS)
+    const rows = { train: train.places, test: test.places }
+    const leaks = options.leakage
+      ? await gateLeaks({ faces, ...rows, neighbours, cache, workers }, context)
+      : []
+    const leaked = new Uint8Array(test.labels.length)
+    for (const leak of leaks) leaked[leak.test] = 1
+    const evaluate = (some: FaceParts, more: Partial<ProbeInput>) =>
       evaluateProbe({
-        ...{ train, test, lost, leaked, classes, C, balanced, threads },
-        ...{ seed: String(seed), sweep: swept },
+        ...{ train: some.train, test: some.test, lost: some.lost, leaked },
+        ...{ classes, C, balanced, threads, seed: String(seed), ...more },
       })
-    const { results, ...own } = await evaluate(parts, sweep)
+    const { results, ...own } = await evaluate(parts, { neighbours, sweep })
     const baseline: Measure[] = []
     for (const other of features.slice(1)) {
       const fresh = await collectParts(faces, other, corpus, openTally(), context)
-      baseline.push(toBaseline((await evaluate(fresh, false)).headline))
-    }
-    const rows = {
-      ...{ width: parts.train.width, known: parts.train.features, judged: parts.test.features },
+      baseline.push(toBaseline((await evaluate(fresh, {})).headline))
     }
     const codes =
       options.codes &&
-      (await measureCodes(rows, String(seed), async (known, judged) => {
-        const train = { ...parts.train, features: known }
-        const test = { ...parts.test, features: judged }
-        return (await evaluate({ ...parts, train, test }, false)).headline
-      }))
+      (await measureCodes(
+        { width: train.width, known: train.features, judged: test.features },
+        String(seed),
+        async (known, judged) => {
+          const coded = {
+            train: { ...train, features: known },
+            test: { ...test, features: judged },
+          }
+          return (await evaluate({ ...parts, ...coded }, {})).headline
+        },
+      ))
+    const ids = { train: train.ids, test: test.ids }
     const mistakes = mistakesOf(parts, results, classes)
     return {
       report: {
@@ -94,7 +96,7 @@ export const runProbe = (
         title: corpus.title,
         beside: [...own.beside, ...baseline, ...corpus.beside],
         triplets: null,
-        leakage: options.leakage ? toRecord(parts, leaks) : null,
+        leakage: options.leakage ? toLeakageRecord(leaks, leaked.length, ids) : null,
         mistakes,
         ...(codes && { codes }),
       },
@@ -102,46 +104,6 @@ export const runProbe = (
       pictures: await picturesOf(faces, mistakes),
     }
   })
-
-async function leaksOf(
-  { cache, workers }: ProbeOptions,
-  context: Context,
-  faces: FaceSet,
-  { train, test }: FaceParts,
-): Promise<Leak[]> {
-  const hashes = await storeHashes(faces, cache, workers, context)
-  const pick = ({ places }: FaceParts[Part]) => {
-    const words = new Uint32Array(places.length * 4)
-    places.forEach((place, row) => words.set(hashes.subarray(place * 4, place * 4 + 4), row * 4))
-    return words
-  }
-  const neighbours = await nearestRows(train.features, test.features, train.width, 20)
-  return findLeaks({ train: pick(train), test: pick(test) }, neighbours, async wanted => {
-    const rowOf = {
-      train: new Map([...wanted.train].map(row => [train.ids[row]!, row])),
-      test: new Map([...wanted.test].map(row => [test.ids[row]!, row])),
-    }
-    const greys = { train: new Map<number, Float32Array>(), test: new Map<number, Float32Array>() }
-    for await (const face of faces.rows())
-      for (const part of ['train', 'test'] as const) {
-        const row = rowOf[part].get(face.faceId)
-        const grey = row === undefined ? undefined : await greyOf(face, LIKENESS_SIDE)
-        if (grey) greys[part].set(row!, grey)
-      }
-    return greys
-  })
-}
-
-const toRecord = ({ train, test }: FaceParts, leaks: readonly Leak[]) => ({
-  tested: test.labels.length,
-  leaked: leaks.length,
-  examples: leaks.slice(0, 20).map(leak => ({
-    test: test.ids[leak.test]!,
-    train: train.ids[leak.train]!,
-    bits: leak.bits,
-    likeness: leak.likeness,
-  })),
-})
 
 function* judgementsOf(
   { test }: FaceParts,

@@ -10,7 +10,7 @@ const CLASSES = ['Surprise', 'Fear', 'Disgust', 'Happiness', 'Sadness', 'Anger',
 export const raf = defineStage({
   name: 'eval raf',
   summary: 'linear probe of a frozen extractor on RAF-DB',
-  behaviour: 3,
+  behaviour: 4,
   options: { ...probeOptions, faces: path('faces artifact it is judged on') },
   async run(options, context) {
     return runProbe(options, context, await openFaces(options.faces), {

@@ -47,6 +47,10 @@ export const subjectOptions = {
   output: text({ help: "the ONNX file's output that is judged", standard: '' }),
   features: optionalPath('Parquet file instead: columns faceId (text), vector (list of float32)'),
   out: path('where the report artifact goes'),
+  leakage: flag({
+    help: 'leave what shows a training picture out of the headline; the number with it stands beside',
+    standard: true,
+  }),
   baseline: choice({
     help: 'also judge the same network with fresh weights',
     choices: ['none', 'untrained'],
