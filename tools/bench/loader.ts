@@ -1,18 +1,20 @@
 // Decoding, mirroring and normalising stored crops against a PyTorch DataLoader, two workers each,
-// on the same JPEG files: npm run bench -- loader [--crops=4096] [--batch=140]
+// on the same JPEG files: npm run bench -- loader [--crops=4096] [--batch=140] [--backend=native]
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { mapOrdered, openRandom } from '@deepfever/core'
+import { openRandom } from '@deepfever/core'
 import { encodeJpeg } from '@deepfever/media'
-import { IMAGENET_NORMALISATION } from '@deepfever/models'
-import { openPool } from '@deepfever/runtime/onnx'
-import type { LoadJob, Loaded } from '../../packages/train/src/crop-loading.ts'
+import { openBackend, type BackendOptions } from '@deepfever/runtime'
+import student from '../../packages/train/configs/student.ts'
+import { openBatches } from '../../packages/train/src/batches.ts'
+import type { TrainingData } from '../../packages/train/src/training-data.ts'
 import type { Bench, BenchWords, Side } from './bench.ts'
 import { openPeer, openPython } from './peer.ts'
 
 const SIDE = 140
 const WORKERS = 2
+const WARM_MS = 3000
 
 /** Writes `count` drawn crops as a detection stores them: smooth shapes, some grain. */
 async function writeCrops(folder: string, count: number): Promise<string[]> {
@@ -34,9 +36,23 @@ async function writeCrops(folder: string, count: number): Promise<string[]> {
   return (await readdir(folder)).sort().map(name => join(folder, name))
 }
 
+/** A stream of unlabelled faces whose crops are these files. */
+function dataOf(paths: readonly string[], sizes: readonly number[]): TrainingData {
+  const none = { length: 0, rowsOf: () => [0, 0, 0] as const, oddOf: () => 0, marginOf: () => 0 }
+  return {
+    faces: {
+      idOf: row => paths[row]!,
+      labelOf: () => -1,
+      placeOf: row => ({ path: paths[row]!, offset: 0, sizeBytes: sizes[row]! }),
+    },
+    ...{ triplets: none, heldOut: none, labelled: new Int32Array(), targets: undefined },
+    unlabelled: Int32Array.from(paths.keys()),
+  }
+}
+
 /** Opens both sides on the same files. */
 export async function openBench(
-  { crops = '4096', batch = '140' }: BenchWords,
+  { crops = '4096', batch = '140', backend = 'auto' }: BenchWords,
   peers: string,
 ): Promise<Bench> {
   const folder = join(peers, 'crops')
@@ -44,31 +60,25 @@ export async function openBench(
   const sizes = await Promise.all(paths.map(async path => (await stat(path)).size))
   const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length
   console.error(`${paths.length} crops of ${(mean / 1024).toFixed(1)} KiB on average`)
-  const work = new URL('../../packages/train/src/crop-loading.ts', import.meta.url)
-  const pool = openPool<LoadJob, Loaded>({}, { workers: WORKERS, work })
-  function* jobs(pass: number) {
-    const random = openRandom(`pass ${pass}`)
-    const order = random.shuffle([...paths.keys()])
-    for (let start = 0; start < order.length; start += Number(batch))
-      yield order.slice(start, start + Number(batch)).map(i => ({
-        ...{ path: paths[i]!, offset: 0, sizeBytes: sizes[i]!, faceId: paths[i]! },
-        flipped: random.next() < 0.5,
-      }))
-  }
-  let pass = 0
+  const { addon } = await openBackend({ prefer: backend as BackendOptions['prefer'] & string })
+  const unlabelled = Number(batch)
+  const experiment = { ...student.experiment, batch: { triplets: 0, labelled: 0, unlabelled } }
+  const batches = openBatches(dataOf(paths, sizes), experiment, { workers: WORKERS, addon })
+  const steps = Math.floor(paths.length / unlabelled)
+  let first = 0
   const run = async () => {
     const start = performance.now()
     let images = 0
-    const batches = mapOrdered(jobs(pass++), WORKERS + 1, own =>
-      pool.run({ crops: own, side: SIDE, normalisation: IMAGENET_NORMALISATION }),
-    )
-    for await (const loaded of batches) images += loaded.images.length / (3 * SIDE * SIDE)
-    if (images !== paths.length) throw new Error(`loaded ${images} of ${paths.length} crops`)
+    for await (const loaded of batches.from(first, first + steps))
+      images += loaded.images.length / (3 * SIDE * SIDE)
+    first += steps
     return (1000 * images) / (performance.now() - start)
   }
-  const ours: Side = { name: 'deepfever', run, close: () => pool.close() }
-  // warm: threads started, files in the page cache
-  await run()
+  const ours: Side = { name: 'deepfever', run, close: () => batches.close() }
+  // warm: the files in the page cache, and every thread started, for which jobs have to keep coming
+  const warm = performance.now() + WARM_MS
+  do await run()
+  while (performance.now() < warm)
   const requirements = ['torch==2.13.0', 'numpy==2.4.6', 'pillow==12.0.0']
   const python = await openPython(peers, 'loader', requirements)
   const script = fileURLToPath(new URL('peers/loader.py', import.meta.url))

@@ -1,4 +1,5 @@
 export * from './crop-decoder.ts'
+export * from './jpeg-shape.ts'
 export * from './pictures.ts'
 export * from './media-errors.ts'
 export * from './picture-kinds.ts'

@@ -1,8 +1,8 @@
-// tap: test/crop-decoder.test.ts covers src/crop-decoder.ts
+// tap: test/crop-decoder.test.ts covers src/crop-decoder.ts, src/jpeg-shape.ts
 import { openRandom } from '@deepfever/core'
 import sharp from 'sharp'
 import t from 'tap'
-import { decodeCrop, encodeJpeg, openCropDecoder } from '../src/index.ts'
+import { decodeCrop, encodeJpeg, jpegShapeOf, openCropDecoder } from '../src/index.ts'
 
 const draw = (width: number, height: number, name: string) => {
   const random = openRandom(name)
@@ -45,4 +45,22 @@ t.test("what is no colour JPEG takes sharp's way", async t => {
     Buffer.from((await decodeCrop(stored, 140)).data),
     'and goes on',
   )
+})
+
+t.test('the header of a JPEG says its shape', async t => {
+  const picture = draw(20, 30, 'header')
+  const { data, ...info } = picture
+  const raw = () => sharp(data, { raw: { ...info, channels: 3 } })
+  const shape = { width: 20, height: 30, components: 3 }
+  t.same(jpegShapeOf(await encodeJpeg(picture)), shape)
+  const exif = { IFD0: { Copyright: 'nobody' } }
+  t.same(jpegShapeOf(await raw().withExif(exif).jpeg({ progressive: true }).toBuffer()), shape)
+  t.same(jpegShapeOf(await raw().toColourspace('b-w').jpeg().toBuffer()), {
+    ...shape,
+    components: 1,
+  })
+  const stored = await encodeJpeg(picture)
+  t.equal(jpegShapeOf(await raw().png().toBuffer()), undefined)
+  for (const length of [0, 3, 20, 100]) t.equal(jpegShapeOf(stored.subarray(0, length)), undefined)
+  t.equal(jpegShapeOf(stored.fill(0, 2)), undefined)
 })

@@ -20,6 +20,8 @@ export interface Backend {
   readonly tf: typeof tf
   /** the native library's operations; only the native backend has them */
   readonly kernels?: NativeKernels
+  /** file of the native addon, for threads that use the library too */
+  readonly addon?: string
   /** one line for logs and manifests: library, version, device or instruction set */
   describe(): string
   /** one line for people: what the other backend would give, and the command that makes it */
@@ -67,6 +69,7 @@ async function native({ device, tensorflow }: NativeStamp): Promise<Backend> {
     name: 'native',
     tf,
     kernels,
+    addon: addonPath(device),
     describe: () =>
       `native: TensorFlow ${tensorflow} under TensorFlow.js, ${gpu ? 'GPU:0' : `CPU, threads: ${threads}`}`,
     advice: 'the portable backend (--backend=portable) needs no native library and is slower',

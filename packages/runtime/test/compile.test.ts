@@ -1,4 +1,4 @@
-// tap: test/compile.test.ts covers src/compile/compile-step.ts, src/compile/trace.ts, src/compile/graph.ts, src/compile/shape-rules.ts, src/protobuf.ts
+// tap: test/compile.test.ts covers src/compile/compile-step.ts, src/compile/trace.ts, src/compile/graph.ts, src/compile/graph-folder.ts, src/compile/shape-rules.ts, src/protobuf.ts
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 

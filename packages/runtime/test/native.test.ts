@@ -1,4 +1,4 @@
-// tap: test/native.test.ts covers src/native/build.ts, src/native/addon.ts, src/native/fused.ts, src/native/place.ts, src/native/wheels.ts, src/native/stage.ts
+// tap: test/native.test.ts covers src/native/build.ts, src/native/addon.ts, src/native/fused.ts, src/native/jpeg-decoder.ts, src/native/place.ts, src/native/wheels.ts, src/native/stage.ts
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 

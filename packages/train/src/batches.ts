@@ -2,7 +2,7 @@ import { mapOrdered, openRandom } from '@deepfever/core'
 import { toNetwork } from '@deepfever/models'
 import { dropoutMask } from '@deepfever/models/tfjs'
 import { openPool } from '@deepfever/runtime/onnx'
-import type { LoadJob, Loaded } from './crop-loading.ts'
+import type { LoadJob, WantedCrop } from './crop-loading.ts'
 import type { Experiment } from './experiment.ts'
 import { isFlipped, openOrder } from './order.ts'
 import type { TrainingBatch } from './batch-feeds.ts'
@@ -13,9 +13,14 @@ export interface NamedBatch extends TrainingBatch {
   readonly faceIds: readonly string[]
 }
 
+const FLOAT_BYTES = 4
+
 /** The batches of a run; threads decode them ahead of the step. */
 export interface Batches {
-  /** Batches from `first` up to, not including, `end`, in order. */
+  /**
+   * Batches from `first` up to, not including, `end`, in order; the images of one are overwritten
+   * once the next is asked for.
+   */
   from(first: number, end: number): AsyncGenerator<NamedBatch>
   /** Normalised pictures of faces, as they are. */
   load(rows: readonly number[]): Promise<Float32Array>
@@ -81,38 +86,48 @@ export function openPlan(data: TrainingData, experiment: Experiment): (step: num
   }
 }
 
-/** Opens the batches of a run; `workers` threads change nothing but the time. */
-export function openBatches(data: TrainingData, experiment: Experiment, workers: number): Batches {
+/**
+ * Opens the batches of a run; `workers` threads change nothing but the time, and neither does the
+ * JPEG decoder of a native backend's `addon`.
+ */
+export function openBatches(
+  data: TrainingData,
+  experiment: Experiment,
+  { workers, addon }: { readonly workers: number; readonly addon?: string | undefined },
+): Batches {
   const { batch, seed, network: specification } = experiment
   const { normalisation } = toNetwork(specification)
   const { size: side, embedding, dropout } = specification
   const { faces, targets } = data
   const planOf = openPlan(data, experiment)
-  const pool = openPool<LoadJob, Loaded>(
-    {},
-    { workers, work: new URL('crop-loading.ts', import.meta.url) },
-  )
+  const work = new URL('crop-loading.ts', import.meta.url)
+  const pool = openPool<LoadJob, undefined>({}, { workers, work })
+  const imagesOf = (rows: number) => new SharedArrayBuffer(FLOAT_BYTES * rows * 3 * side * side)
+  // Fresh memory costs a third of a picture's time, page by page.
+  const free: SharedArrayBuffer[] = []
 
-  const jobOf = (rows: readonly number[], flips: readonly boolean[]): LoadJob => ({
-    ...{ side, normalisation },
-    crops: rows.map((row, i) => ({
+  const cropsOf = (rows: readonly number[], flips: readonly boolean[]): WantedCrop[] =>
+    rows.map((row, i) => ({
       ...faces.placeOf(row),
       faceId: faces.idOf(row),
       flipped: flips[i] ?? false,
-    })),
-  })
+    }))
   const batchOf = async (step: number): Promise<NamedBatch> => {
     const { rows, flips, triplets } = planOf(step)
-    const offsets = targets && rows.map((row, i) => targets.offsetOf(row, flips[i]!))
-    const loaded = await pool.run({
-      ...jobOf(rows, flips),
-      ...(targets && offsets && { targets: { path: targets.path, width: targets.width, offsets } }),
-    })
+    const images = free.pop() ?? imagesOf(rows.length)
+    const own = targets && {
+      ...{ path: targets.path, width: targets.width },
+      offsets: rows.map((row, i) => targets.offsetOf(row, flips[i]!)),
+      rows: new SharedArrayBuffer(FLOAT_BYTES * targets.width * rows.length),
+    }
+    const crops = cropsOf(rows, flips)
+    await pool.run({ crops, side, normalisation, images, addon, ...(own && { targets: own }) })
     const random = openRandom(`${seed}/dropout/${step}`)
     const uniform = Float32Array.from({ length: rows.length * embedding }, () => random.next())
     const labelled = rows.slice(3 * batch.triplets, 3 * batch.triplets + batch.labelled)
     return {
-      ...loaded,
+      images: new Float32Array(images),
+      ...(own && { targets: new Float32Array(own.rows) }),
       faceIds: rows.map(faces.idOf),
       size: side,
       odd: triplets.map(data.triplets.oddOf),
@@ -125,9 +140,18 @@ export function openBatches(data: TrainingData, experiment: Experiment, workers:
     for (let step = first; step < end; step++) yield await Promise.resolve(step)
   }
   return {
-    // One more than threads, so that none waits while a batch is taken.
-    from: (first, end) => mapOrdered(steps(first, end), workers + 1, batchOf),
-    load: async rows => (await pool.run(jobOf(rows, []))).images,
+    async *from(first, end) {
+      // One more than threads, so that none waits while a batch is taken.
+      for await (const named of mapOrdered(steps(first, end), workers + 1, batchOf)) {
+        yield named
+        free.push(named.images.buffer as SharedArrayBuffer)
+      }
+    },
+    async load(rows) {
+      const images = imagesOf(rows.length)
+      await pool.run({ crops: cropsOf(rows, []), side, normalisation, images, addon })
+      return new Float32Array(images)
+    },
     close: () => pool.close(),
   }
 }

@@ -34,7 +34,7 @@ export async function planRun(
   await compareCounts(data, anyCounts, log)
   const backend = await openBackend({ prefer })
   const steps = stepsPerEpoch(data, experiment) * experiment.epochs
-  const batches = openBatches(data, experiment, workers)
+  const batches = openBatches(data, experiment, { workers, addon: backend.addon })
   const trainer = openTrainerOf(backend, experiment, data, { weights: start })
   const times: number[] = []
   let waitMs = 0

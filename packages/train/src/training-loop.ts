@@ -96,7 +96,7 @@ export async function train(
     ...{ unlabelled: data.unlabelled.length, steps: total },
     ...(last && { continuesAt: first }),
   })
-  const batches = openBatches(data, experiment, workers)
+  const batches = openBatches(data, experiment, { workers, addon: backend.addon })
   const trainer = openTrainerOf(backend, experiment, data, last ?? { weights: start })
   const records = await openRunFiles(write.work, RUN_FILES, last?.record.recordBytes ?? {})
   let best = last?.record.best ?? null

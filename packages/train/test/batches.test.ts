@@ -1,14 +1,20 @@
 // tap: test/batches.test.ts covers src/order.ts, src/batches.ts, src/crop-loading.ts, src/face-table.ts, src/triplet-table.ts, src/target-file.ts, src/training-data.ts
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog } from '@deepfever/core'
 import { openArtifact, sha256, targets, writeArtifact } from '@deepfever/formats'
+import { encodeJpeg } from '@deepfever/media'
+import { IMAGENET_NORMALISATION } from '@deepfever/models'
+import { nativeMissing, openBackend } from '@deepfever/runtime'
+import { openJpegDecoder } from '@deepfever/runtime/jpeg'
 import t from 'tap'
 import { openBatches, openPlan, stepsPerEpoch, type NamedBatch } from '../src/batches.ts'
+import { openWork, type LoadJob } from '../src/crop-loading.ts'
 import type { Experiment } from '../src/experiment.ts'
 import { isFlipped, openOrder } from '../src/order.ts'
 import { readTrainingData, type TrainingData } from '../src/training-data.ts'
 import { SIZE, drawFaces, spec } from './drawn-inputs.ts'
+import { oddJpegs } from './odd-jpegs.ts'
 import { tinyStudent } from './tiny-run.ts'
 
 const dir = t.testdir({})
@@ -36,6 +42,7 @@ await writeArtifact(spec(join(dir, 'targets'), 'targets'), silentLog, async writ
       })
 })
 
+const skip = nativeMissing() ?? false
 const experiment = tinyStudent.experiment
 const read = async (change: Partial<Experiment> = {}): Promise<TrainingData> =>
   readTrainingData(
@@ -52,9 +59,10 @@ const data = await read()
 
 /** The batches of steps `first` to `end`. */
 async function take(first: number, end: number, workers = 1, own = experiment) {
-  const batches = openBatches(data, own, workers)
+  const batches = openBatches(data, own, { workers })
   const taken: NamedBatch[] = []
-  for await (const batch of batches.from(first, end)) taken.push(batch)
+  for await (const batch of batches.from(first, end))
+    taken.push({ ...batch, images: batch.images.slice() })
   await batches.close()
   return taken
 }
@@ -80,8 +88,8 @@ t.test('every pass is a permutation of its own, a function of name and pass alon
 })
 
 /** Names and digests of the batches: everything that a step gets. */
-async function digestsOf(first: number, end: number, workers: number) {
-  const batches = openBatches(data, experiment, workers)
+async function digestsOf(first: number, end: number, workers: number, addon?: string) {
+  const batches = openBatches(data, experiment, { workers, addon })
   const digests: string[] = []
   for await (const { faceIds, images, targets: own, mask, ...rest } of batches.from(first, end)) {
     const numbers = [images, own!, mask!].map(of => sha256(new Uint8Array(of.buffer)))
@@ -100,6 +108,48 @@ t.test('batches are the same for 1, 2 and 4 workers, and from any step on', asyn
   t.same(await digestsOf(1100, 1200, 2), wanted.slice(1100), 'as after a resume')
   const [other] = await take(0, 1, 1, { ...experiment, seed: 8 })
   t.notSame(other!.faceIds, (await take(0, 1))[0]!.faceIds)
+})
+
+t.test('the decoder of a native backend changes no bit', { skip }, async t => {
+  const { addon } = await openBackend({ prefer: 'native' })
+  t.same(await digestsOf(0, 40, 2, addon), await digestsOf(0, 40, 2))
+  const waves = (side: number, i: number) =>
+    Math.round(127 + 100 * Math.sin((i % 7) + i / side / 5) + ((i * 7919) % 27))
+  const draw = (side: number, quality: number) => {
+    const data = Uint8Array.from({ length: 3 * side * side }, (_, i) => waves(side, i))
+    return encodeJpeg({ width: side, height: side, data }, quality)
+  }
+  const odd = Object.values(oddJpegs).map(text => Buffer.from(text, 'base64'))
+  const colour = odd.slice(0, -1)
+  // Where it fails the loader goes another way, so it is asked for itself.
+  const library = openJpegDecoder(addon!)
+  t.equal(library.decode(colour, 16).length, 3 * 16 * 16 * colour.length)
+  t.throws(() => library.decode([colour[0]!.subarray(0, 300)], 16), /Invalid JPEG data/)
+  t.throws(() => library.decode(colour, 18), /Session fail to run/)
+  const sets: readonly (readonly [string, number, readonly Uint8Array[]])[] = [
+    ['a detection stores', 140, [await draw(140, 95), await draw(140, 95)]],
+    ['more than one call takes', 16, Array.from({ length: 50 }, (_, i) => colour[i % 3]!)],
+    ['another encoder writes', 16, colour],
+    ['grey', 16, odd],
+    ['of another side', 140, [await draw(140, 95), await draw(70, 80)]],
+    ['of an odd side', 15, [await draw(15, 90)]],
+  ]
+  for (const [what, side, jpegs] of sets) {
+    const crops: LoadJob['crops'][number][] = []
+    for (const [i, jpeg] of jpegs.entries()) {
+      const path = join(dir, `${i}.jpg`)
+      await writeFile(path, jpeg)
+      const { size: sizeBytes } = await stat(path)
+      crops.push({ path, offset: 0, sizeBytes, faceId: `${i}`, flipped: i % 2 === 1 })
+    }
+    const load = async (library: Pick<LoadJob, 'addon'>) => {
+      const images = new SharedArrayBuffer(4 * 3 * side * side * crops.length)
+      const job = { crops, side, normalisation: IMAGENET_NORMALISATION, images }
+      await openWork()({ ...job, ...library })
+      return sha256(new Uint8Array(images))
+    }
+    t.equal(await load({ addon }), await load({}), what)
+  }
 })
 
 t.test(

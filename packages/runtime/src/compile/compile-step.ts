@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 
 import { ShapeError, StageError, UsageError } from '@deepfever/core'
 
 import type { Backend } from '../backend.ts'
 import type { NativeKernels, TensorValues } from '../native/addon.ts'
-import { nativeFolder } from '../native/place.ts'
 import { tf } from '../tensorflow.ts'
 import { DTYPES, attribute, createGraph, type Dtype, type Graph, type Signature } from './graph.ts'
+import { keepGraph } from './graph-folder.ts'
 import { dtypeOf, trace, type NamedTensors, type Trace } from './trace.ts'
 
 /** Size and element type of an input. */
@@ -83,7 +81,7 @@ export function compileStep(
     throw new UsageError(
       'compiled step: two traces of it differ; a number that changes, such as a random one, was made inside: pass it as an input',
     )
-  return openGraph(kernels, first, writeGraph(first))
+  return openGraph(kernels, first, keepGraph(first.bytes, first.digest))
 }
 
 interface Traced {
@@ -184,18 +182,6 @@ function stateSignatures(graph: Graph): Record<string, Signature> {
     load: { inputs: ports('feed'), outputs: { loaded: { ref: done, dtype, shape: [] } } },
     read: { inputs: {}, outputs: ports('read') },
   }
-}
-
-/** The folder that holds a graph under its digest. */
-function writeGraph({ bytes, digest }: Traced): string {
-  const folder = join(nativeFolder(), 'graphs', digest)
-  const file = join(folder, 'saved_model.pb')
-  if (existsSync(file)) return folder
-  mkdirSync(folder, { recursive: true })
-  const part = `${file}.${process.pid}`
-  writeFileSync(part, bytes)
-  renameSync(part, file)
-  return folder
 }
 
 function openGraph(

@@ -94,8 +94,8 @@ const FLOAT = attribute.type(DTYPES.float32)
 /** GraphDef version that TensorFlow 2 producers write. */
 const PRODUCER = 1645
 
-/** An empty graph. */
-export function createGraph(): Graph {
+/** An empty graph; its nodes run on `device`, or where TensorFlow puts them. */
+export function createGraph(device = ''): Graph {
   const nodes: Message[] = []
   const names = new Map<string, number>()
   const constants = new Map<string, string>()
@@ -115,7 +115,7 @@ export function createGraph(): Graph {
       const count = names.get(name) ?? 0
       names.set(name, count + 1)
       const unique = count === 0 ? name : `${name}_${count}`
-      nodes.push(nodeMessage(unique, op, inputs, attributes))
+      nodes.push(nodeMessage(unique, op, inputs, attributes, device))
       return unique
     },
     constant(dtype, shape, values) {
@@ -176,11 +176,13 @@ const nodeMessage = (
   op: string,
   inputs: readonly string[],
   attributes: Attributes,
+  device: string,
 ): Message =>
   message(
     text(1, name),
     text(2, op),
     ...inputs.map(input => text(3, input)),
+    ...(device === '' ? [] : [text(4, device)]),
     ...Object.entries(attributes).map(([key, value]) => nested(5, entry(key, value))),
   )
 

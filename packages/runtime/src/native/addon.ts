@@ -46,6 +46,8 @@ export interface Binding {
   readonly TF_FLOAT: number
   readonly TF_INT32: number
   readonly TF_BOOL: number
+  readonly TF_STRING: number
+  readonly TF_UINT8: number
   readonly TF_ATTR_TYPE: number
   readonly TF_ATTR_BOOL: number
   readonly TF_ATTR_STRING: number
