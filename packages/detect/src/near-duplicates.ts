@@ -1,12 +1,9 @@
 /** Bytes of a signature: 128 bits. */
 const BYTES = 16
 const WORDS = BYTES / 4
-/** Bands of 16 bits: signatures that differ in fewer bits than there are bands share a whole one. */
-const BANDS = 8
-const BAND_SIZE = 2 ** 16
 
 /** Largest distance the index can find, in bits. */
-export const MAX_DISTANCE = BANDS - 1
+export const MAX_DISTANCE = 7
 
 function bitsOf(value: number): number {
   let v = value - ((value >>> 1) & 0x55555555)
@@ -14,49 +11,79 @@ function bitsOf(value: number): number {
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
 }
 
-/** Signatures to be found again by others that differ in few bits. */
-export interface SignatureIndex {
-  /** Whether one of the indexed signatures is at most `distance` bits away. */
-  has(signature: Uint8Array): boolean
-  add(signature: Uint8Array): void
+/**
+ * The bits of a signature dealt out to `bands`, as masks of its words. Neighbouring bits, which
+ * are often equal, go to different bands, so that each says as much as it can.
+ */
+function dealBits(bands: number): Int32Array {
+  const masks = new Int32Array(bands * WORDS)
+  for (let bit = 0; bit < 8 * BYTES; bit++)
+    masks[(bit % bands) * WORDS + (bit >> 5)]! |= 1 << (bit & 31)
+  return masks
+}
+
+/** Signatures that were added, to be found by others that differ in few bits. */
+interface SignatureIndex {
+  /** Whether one that was added is at most `distance` bits away from signature `i`. */
+  has(i: number): boolean
+  add(i: number): void
 }
 
 /**
- * An index over at most `capacity` signatures of 128 bits: 48 bytes each, in typed arrays (multi-
- * index hashing, Norouzi et al. 2012). Answers are exact.
+ * An index over `signatures` (128 bits each) in typed arrays: bands x 20 to 24 bytes each.
+ * Signatures that differ in fewer bits than there are bands have a whole band in common, so one
+ * hash table a band finds them (multi-index hashing, Norouzi et al. 2012). Answers are exact.
  *
- * @param distance bits, at most MAX_DISTANCE
+ * Room for every signature is laid out before, bucket by bucket, so that what has to be compared
+ * lies together: with a million of them, memory that is far away costs more than all the bits.
  */
-export function openSignatureIndex(capacity: number, distance: number): SignatureIndex {
-  const words = new Int32Array(capacity * WORDS)
-  const heads = new Int32Array(BANDS * BAND_SIZE).fill(-1)
-  const next = new Int32Array(BANDS * capacity)
-  let count = 0
-  const bandOf = (signature: Uint8Array, band: number) =>
-    band * BAND_SIZE + (signature[2 * band]! | (signature[2 * band + 1]! << 8))
-  const read = (signature: Uint8Array) => {
-    const view = new DataView(signature.buffer, signature.byteOffset, BYTES)
-    return Int32Array.from({ length: WORDS }, (_, i) => view.getInt32(4 * i, true))
+function openSignatureIndex(signatures: Uint8Array, distance: number): SignatureIndex {
+  const count = signatures.length / BYTES
+  const bands = distance + 1
+  const masks = dealBits(bands)
+  const tableBits = Math.max(1, Math.ceil(Math.log2(count)))
+  const places = bands << tableBits
+  // A copy, since a view of 4-byte words need not fit the bytes' place.
+  const words = new Int32Array(signatures.slice().buffer)
+  /** Bucket of a band of signature `i`, by a hash of its bits. */
+  const placeOf = (i: number, band: number) => {
+    let hash = 0
+    for (let k = 0; k < WORDS; k++) {
+      hash = Math.imul(hash ^ (words[i * WORDS + k]! & masks[band * WORDS + k]!), 0x9e3779b1)
+      hash ^= hash >>> 15
+    }
+    return (band << tableBits) + (Math.imul(hash, 0x85ebca6b) >>> (32 - tableBits))
   }
+  // Two numbers a bucket beside each other: where it starts, and how many it holds.
+  const buckets = new Uint32Array(2 * places)
+  for (let i = 0; i < count; i++)
+    for (let band = 0; band < bands; band++) buckets[2 * placeOf(i, band)]!++
+  for (let place = 0, start = 0; place < places; place++) {
+    const size = buckets[2 * place]!
+    buckets[2 * place] = start
+    start += size
+  }
+  const held = new Int32Array(bands * count * WORDS)
   return {
-    has(signature) {
-      const wanted = read(signature)
-      for (let band = 0; band < BANDS; band++)
-        for (let i = heads[bandOf(signature, band)]!; i >= 0; i = next[band * capacity + i]!) {
-          let bits = 0
-          for (let k = 0; k < WORDS; k++) bits += bitsOf(words[i * WORDS + k]! ^ wanted[k]!)
-          if (bits <= distance) return true
+    has(i) {
+      const from = i * WORDS
+      const [a, b, c, d] = [words[from]!, words[from + 1]!, words[from + 2]!, words[from + 3]!]
+      for (let band = 0; band < bands; band++) {
+        const place = 2 * placeOf(i, band)
+        const end = WORDS * (buckets[place]! + buckets[place + 1]!)
+        for (let at = WORDS * buckets[place]!; at < end; at += WORDS) {
+          const low = bitsOf(held[at]! ^ a) + bitsOf(held[at + 1]! ^ b)
+          if (low + bitsOf(held[at + 2]! ^ c) + bitsOf(held[at + 3]! ^ d) <= distance) return true
         }
+      }
       return false
     },
-    add(signature) {
-      words.set(read(signature), count * WORDS)
-      for (let band = 0; band < BANDS; band++) {
-        const head = bandOf(signature, band)
-        next[band * capacity + count] = heads[head]!
-        heads[head] = count
+    add(i) {
+      for (let band = 0; band < bands; band++) {
+        const place = 2 * placeOf(i, band)
+        const at = WORDS * (buckets[place]! + buckets[place + 1]!++)
+        for (let k = 0; k < WORDS; k++) held[at + k] = words[i * WORDS + k]!
       }
-      count++
     },
   }
 }
@@ -73,6 +100,7 @@ export interface RankedFaces {
  * Marks the faces that stay: from the sharpest on (equal ones by id), each that is more than
  * `distance` bits from all that stayed before it.
  *
+ * @param distance bits, at most MAX_DISTANCE
  * @returns 1 for each face that stays
  */
 export function withoutNearDuplicates(
@@ -84,11 +112,10 @@ export function withoutNearDuplicates(
     (a, b) => sharpness[b]! - sharpness[a]! || (faceIds[a]! < faceIds[b]! ? -1 : 1),
   )
   const kept = new Uint8Array(count)
-  const index = openSignatureIndex(count, distance)
+  const index = openSignatureIndex(signatures, distance)
   for (const i of order) {
-    const signature = signatures.subarray(i * BYTES, (i + 1) * BYTES)
-    if (index.has(signature)) continue
-    index.add(signature)
+    if (index.has(i)) continue
+    index.add(i)
     kept[i] = 1
   }
   return kept

@@ -32,7 +32,7 @@ import { encodeJpeg, readPicture, resizePicture, type Picture } from '@deepfever
 import { openClip, type Keeping } from '../src/clip-faces.ts'
 import { gateCodeOf } from '../src/face-gate.ts'
 import { stages } from '../src/index.ts'
-import { openSignatureIndex, withoutNearDuplicates } from '../src/near-duplicates.ts'
+import { withoutNearDuplicates } from '../src/near-duplicates.ts'
 import { openTracks } from '../src/tracks.ts'
 
 async function run(name: string, options: Readonly<Record<string, string | number>>) {
@@ -223,8 +223,23 @@ t.test('near-duplicates: from the sharpest on, exactly those within the distance
     )
     t.ok(stay.length < count && stay.length > 20, `${stay.length} stay`)
   }
-  const index = openSignatureIndex(1, 7)
-  t.notOk(index.has(new Uint8Array(16)))
+  const none = { faceIds: [], sharpness: new Float32Array(), signatures: new Uint8Array() }
+  t.same(withoutNearDuplicates(none, 4), [])
+  t.end()
+})
+
+t.test('near-duplicates: one face 20,000 times leaves one; with many bits changed most stay', t => {
+  const random = openRandom('one face')
+  const count = 20_000
+  const sharpness = Float32Array.from({ length: count }, () => random.below(40))
+  const faceIds = Array.from({ length: count }, (_, i) => `face${i}`)
+  const signatures = new Uint8Array(count * 16).fill(0x35)
+  const equal = withoutNearDuplicates({ faceIds, sharpness, signatures }, 4)
+  t.equal(equal.filter(Boolean).length, 1)
+  for (let i = 0; i < 12 * count; i++)
+    signatures[16 * (i % count) + random.below(16)]! ^= 1 << random.below(8)
+  const close = withoutNearDuplicates({ faceIds, sharpness, signatures }, 4)
+  t.ok(close.filter(Boolean).length > 0.9 * count)
   t.end()
 })
 
