@@ -1,8 +1,8 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StageError, type Log, type Work } from '@deepfever/core'
 import { damageOf, readManifest, writeStats } from './artifact.ts'
-import { writeDurably } from './durable.ts'
+import { replaceDurably, writeDurably } from './durable.ts'
 import { openJournal, type State } from './journal.ts'
 import { takeLock } from './lock.ts'
 import {
@@ -23,7 +23,7 @@ export interface ArtifactSpec extends Work {
   readonly out: string
   readonly kind: string
   readonly inputs: readonly InputEntry[]
-  /** terms beside those of its inputs */
+  /** terms beside those of its inputs; they follow their sources and make nothing again */
   readonly terms?: readonly Terms[] | undefined
   /** make it again even where it is up to date */
   readonly force?: boolean
@@ -78,6 +78,27 @@ async function upToDate(spec: ArtifactSpec): Promise<Manifest | undefined> {
   return (await damageOf(spec.out)) === undefined ? found.manifest : undefined
 }
 
+const termsOf = ({ terms = [], inputs }: ArtifactSpec) =>
+  unionOfTerms([...terms, ...inputs.flatMap(input => input.terms ?? [])])
+
+/** Brings the terms of an artifact that is up to date to what its sources say by now. */
+async function refreshTerms(spec: ArtifactSpec, present: Manifest, log: Log): Promise<Manifest> {
+  const { out, stage } = spec
+  const terms = termsOf(spec)
+  if (JSON.stringify(terms) === JSON.stringify(present.terms)) return present
+  const unlock = await takeLock(`${out}.work`)
+  try {
+    const manifest = { ...present, terms }
+    await replaceDurably(join(out, 'manifest.json'), encodeManifest(manifest))
+    log.event('terms changed', { out, stage, found: present.terms, wanted: terms })
+    return manifest
+  } finally {
+    await unlock()
+    // An interrupted run may have left more in it.
+    await rmdir(`${out}.work`).catch(() => {})
+  }
+}
+
 /** The finished manifest; names in it are sorted, so equal work gives equal bytes. */
 function toManifest(spec: ArtifactSpec, state: State): Manifest {
   const { inputs, outputs } = state
@@ -96,10 +117,7 @@ function toManifest(spec: ArtifactSpec, state: State): Manifest {
     behaviour: spec.behaviour,
     identity: sorted(spec.identity),
     inputs: spec.inputs.map(({ role, digest }) => ({ role, digest })),
-    terms: unionOfTerms([
-      ...(spec.terms ?? []),
-      ...spec.inputs.flatMap(input => input.terms ?? []),
-    ]),
+    terms: termsOf(spec),
     ledger: { inputs, outputs, rejects },
     tables: sorted(state.tables),
     files: state.files,
@@ -146,7 +164,7 @@ export async function writeArtifact(
   const present = spec.force ? undefined : await upToDate(spec)
   if (present) {
     log.event('up to date', { out: spec.out, stage: spec.stage })
-    return present
+    return refreshTerms(spec, present, log)
   }
   const work = `${spec.out}.work`
   const parts = join(work, 'parts')

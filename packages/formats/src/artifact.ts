@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FormatError, mapOrdered, type Work } from '@deepfever/core'
 import {
+  contentDigest,
   entriesOf,
   parseManifest,
   sha256,
@@ -24,7 +25,7 @@ export interface BytesPlace {
 export interface Artifact {
   readonly path: string
   readonly manifest: Manifest
-  /** sha256 of manifest.json: names the content of the whole artifact */
+  /** names the content of the whole artifact, whatever its terms */
   readonly digest: string
   /** Rows of all shards of `table`, in order; pictures and lists are views into the shard. */
   rows<C extends Columns>(table: Table<C>): AsyncGenerator<RowOf<Table<C>>>
@@ -52,8 +53,8 @@ export async function readManifest(
 ): Promise<{ manifest: Manifest; digest: string } | undefined> {
   const place = join(path, 'manifest.json')
   try {
-    const json = await readFile(place, 'utf8')
-    return { manifest: parseManifest(json, place), digest: sha256(json) }
+    const manifest = parseManifest(await readFile(place, 'utf8'), place)
+    return { manifest, digest: contentDigest(manifest) }
   } catch (thrown) {
     if (isMissing(thrown)) return undefined
     throw thrown

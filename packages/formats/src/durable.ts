@@ -12,6 +12,14 @@ export async function writeDurably(place: string, data: Uint8Array | string): Pr
   }
 }
 
+/** Puts a file in the place of another: one of the two is there at any moment. */
+export async function replaceDurably(place: string, data: Uint8Array | string): Promise<void> {
+  const fresh = `${place}.new`
+  await writeDurably(fresh, data)
+  await rename(fresh, place)
+  await syncFolder(dirname(place))
+}
+
 /**
  * Writes a folder of files that is whole or absent at any moment, a crash of the machine included.
  * What stood under its name is replaced. On an error (a full disk) nothing that stood is lost.

@@ -89,6 +89,13 @@ export const sha256 = (data: Uint8Array | string): string =>
 export const encodeManifest = (manifest: Manifest): string =>
   `${JSON.stringify(manifest, null, 1)}\n`
 
+/**
+ * Names the content of an artifact: sha256 of its manifest without the terms. New terms for the
+ * same pictures make nothing again that was made of them.
+ */
+export const contentDigest = (manifest: Manifest): string =>
+  sha256(encodeManifest({ ...manifest, terms: [unstatedTerms] }))
+
 /** What makes two runs the same work: stage, its behaviour version, identity and inputs. */
 export const workDigest = (
   m: Pick<Manifest, 'stage' | 'behaviour' | 'identity' | 'inputs'>,
