@@ -9,11 +9,13 @@ interface ExportedModel {
   readonly checkpoint: string
 }
 
-/** What stands below a folder: artifacts, work folders of unfinished runs, exported models. */
+/** What stands below a folder: artifacts, work folders of unfinished runs, exported models, files. */
 export interface ArtifactTree {
   readonly artifacts: readonly Artifact[]
   readonly workFolders: readonly string[]
   readonly exports: readonly ExportedModel[]
+  /** files that belong to no artifact and no work folder */
+  readonly files: readonly string[]
 }
 
 const CONTRACT = 'contract.json'
@@ -36,21 +38,43 @@ export async function findArtifacts(root: string): Promise<ArtifactTree> {
   const artifacts: Artifact[] = []
   const workFolders: string[] = []
   const exports: ExportedModel[] = []
+  const files: string[] = []
   const visit = async (folder: string): Promise<void> => {
     const found = await readManifest(folder)
     if (found) artifacts.push(await openArtifact(folder, found.manifest.kind))
     else
-      for (const entry of await readdir(folder, { withFileTypes: true }))
+      for (const entry of await readdir(folder, { withFileTypes: true })) {
+        const place = join(folder, entry.name)
         if (entry.name === CONTRACT) exports.push(...(await readExport(folder)))
-        else if (entry.isDirectory()) {
-          const place = join(folder, entry.name)
-          if (entry.name.endsWith('.work')) workFolders.push(place)
-          else await visit(place)
-        }
+        else if (entry.isFile()) files.push(place)
+        else if (entry.isDirectory() && entry.name.endsWith('.work')) workFolders.push(place)
+        else if (entry.isDirectory()) await visit(place)
+      }
   }
   await visit(root)
-  return { artifacts, workFolders, exports }
+  return { artifacts, workFolders, exports, files }
 }
+
+/** Stages that make pages and lists of faces which no table of theirs tells. */
+const PAGES = ['gallery', 'hashes']
+
+/** Pages of faces that stand no more, or in another form: what they show cannot be told. */
+export function stalePagesOf(artifacts: readonly Artifact[]): readonly Artifact[] {
+  return artifacts.filter(
+    ({ manifest: { kind, inputs } }) =>
+      PAGES.includes(kind) &&
+      inputs.some(({ role, digest }) => role === 'faces' && !isThere(artifacts, digest)),
+  )
+}
+
+/** The inputs of a checkpoint that stand no more, its start weights apart, by role. */
+export const lostInputsOf = ({ manifest }: Artifact, artifacts: readonly Artifact[]): string[] =>
+  manifest.inputs
+    .filter(({ role, digest }) => role !== 'weights' && !isThere(artifacts, digest))
+    .map(({ role }) => role)
+
+const isThere = (artifacts: readonly Artifact[], digest: string): boolean =>
+  artifacts.some(artifact => artifact.digest === digest)
 
 /** The artifacts made from one of `digests`, or from one made from it, and so on. */
 export function descendantsOf(

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises'
+import { extname, join, resolve } from 'node:path'
 import { StageError, defineStage, optionalPath, path, type Log } from '@deepfever/core'
 import * as formats from '@deepfever/formats'
 import {
@@ -12,7 +13,8 @@ import {
   type Row,
   type Table,
 } from '@deepfever/formats'
-import { descendantsOf, findArtifacts } from './artifact-tree.ts'
+import { descendantsOf, findArtifacts, lostInputsOf, stalePagesOf } from './artifact-tree.ts'
+import { openTraces } from './traces.ts'
 
 /** Every table there is, by name. */
 const tables = new Map(
@@ -73,6 +75,36 @@ async function holds(artifact: Artifact, forgotten: Forgotten): Promise<boolean>
   return false
 }
 
+/** Whether a page or report of an artifact names what is forgotten. */
+async function isNamedIn(
+  { path, manifest: { kind, files } }: Artifact,
+  isTrace: (file: string) => Promise<boolean>,
+): Promise<boolean> {
+  if (kind === 'checkpoint') return false
+  for (const { name } of files) if (await isTrace(join(path, name))) return true
+  return false
+}
+
+/** Names checkpoints of which nothing tells any more what they were trained on. */
+function nameUnknown(artifacts: readonly Artifact[], known: ReadonlySet<Artifact>, log: Log): void {
+  for (const artifact of artifacts) {
+    const { path, manifest } = artifact
+    if (!isCheckpoint(artifact) || known.has(artifact) || manifest.tables[uses.name]) continue
+    const roles = lostInputsOf(artifact, artifacts).join(', ')
+    if (roles) log.warn('was trained on what stands no more; it may be forgotten', { path, roles })
+  }
+}
+
+/** Forms of the files that `extract` writes. */
+const FEATURES = ['.parquet', '.arrow', '.csv', '.jsonl']
+
+async function removeFeatures(path: string, log: Log): Promise<void> {
+  if (!FEATURES.includes(extname(path)))
+    return log.warn('names what is forgotten; look at it yourself', { path })
+  await rm(path)
+  log.event('removed', { path, remedy: 'npx deepfever extract' })
+}
+
 /** Writes an artifact again without the forgotten rows; it appears under its name in one step. */
 async function rewrite(artifact: Artifact, forgotten: Forgotten, log: Log): Promise<number> {
   const { manifest, path: out } = artifact
@@ -120,7 +152,8 @@ const forget = defineStage({
   },
   async run({ list, root, cache, models }, { log, checkpoint }) {
     const forgotten = await openForgotten(list)
-    const { artifacts, workFolders, exports } = await findArtifacts(root)
+    const { artifacts, workFolders, exports, files } = await findArtifacts(root)
+    const isTrace = openTraces(forgotten)
     const others = models ? (await findArtifacts(models)).exports : []
     for (const work of workFolders) {
       // Refused while a run is writing there.
@@ -133,7 +166,8 @@ const forget = defineStage({
     const holding: Artifact[] = []
     for (const artifact of artifacts) {
       checkpoint()
-      if (await holds(artifact, forgotten)) holding.push(artifact)
+      if ((await holds(artifact, forgotten)) || (await isNamedIn(artifact, isTrace)))
+        holding.push(artifact)
     }
     const madeFrom = (isSource: (artifact: Artifact) => boolean) =>
       descendantsOf(artifacts, new Set(holding.filter(isSource).map(({ digest }) => digest)))
@@ -143,7 +177,7 @@ const forget = defineStage({
       ...madeFrom(artifact => !isCheckpoint(artifact)),
       ...madeFrom(isCheckpoint).filter(isCheckpoint),
     ]
-    for (const artifact of new Set([...holding, ...made])) {
+    for (const artifact of new Set([...holding, ...made, ...stalePagesOf(artifacts)])) {
       const { path: place, manifest } = artifact
       const { stage, files } = manifest
       if (isCheckpoint(artifact)) {
@@ -162,6 +196,11 @@ const forget = defineStage({
         const rows = await rewrite(artifact, forgotten, log)
         log.event('forgotten', { path: place, stage, rows })
       }
+    }
+    if (holding.length > 0) nameUnknown(artifacts, new Set([...holding, ...made]), log)
+    for (const path of files) {
+      checkpoint()
+      if (resolve(path) !== resolve(list) && (await isTrace(path))) await removeFeatures(path, log)
     }
     const { clips, faces } = forgotten
     log.event('done', { clips: clips.size, faces: faces.size, artifacts: holding.length })

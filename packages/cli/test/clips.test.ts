@@ -1,10 +1,11 @@
-// tap: test/clips.test.ts covers src/ingest-detect.ts, src/clip-plan.ts, src/data-forget.ts, src/artifact-tree.ts
+// tap: test/clips.test.ts covers src/ingest-detect.ts, src/clip-plan.ts, src/data-forget.ts, src/artifact-tree.ts, src/traces.ts
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import {
+  embeddings,
   faces,
   openArtifact,
   readManifest,
@@ -124,11 +125,28 @@ t.test(
       await write.done('all', 0)
     })
     const checkpoint = (await readManifest(place('teacher')))!.digest
+    const vectors = { ...made, out: place('features'), kind: 'features' }
+    await writeArtifact(vectors, silentLog, async write => {
+      for (const { faceId } of rows)
+        await write.append(embeddings, { faceId, vector: Float32Array.of(1), label: 0, split: '' })
+      write.accept(rows.length)
+      await write.done('all', rows.length)
+    })
+    const gone = [{ role: 'faces', digest: '0'.repeat(64) }]
+    for (const kind of ['gallery', 'checkpoint'])
+      await writeArtifact(
+        { ...made, inputs: gone, out: place(`old-${kind}`), kind },
+        silentLog,
+        w => w.file('page.html', kind === 'gallery' ? rows[0]!.crop : 'numbers'),
+      )
     await mkdir(place('models'))
     const contract = JSON.stringify({ file: 'teacher.onnx', checkpoint })
     await writeFile(join(place('models'), 'contract.json'), contract)
     await mkdir(join(dir, 'elsewhere'))
     await writeFile(join(dir, 'elsewhere', 'contract.json'), contract)
+    await writeFile(place('features.csv'), `faceId,x\n${rows[0]!.faceId},1\n`)
+    await writeFile(place('others.csv'), `faceId,x\n${rows[1]!.faceId},1\n`)
+    await writeFile(place('notes'), `about ${rows[0]!.faceId}`)
     await mkdir(place('faces.work'))
     const [first, second, third] = rows as [Face, Face, Face]
     await writeFile(join(place('faces.work'), 'half'), first.crop)
@@ -160,6 +178,15 @@ t.test(
     words.push(`--models=${dir}/elsewhere`)
     const { code, said } = await run('data forget', ...words)
     t.equal(code, 0)
+    const warned = (start: string) =>
+      said.filter(({ name }) => name.startsWith(start)).map(({ fields }) => fields['path'])
+    t.same(warned('names what'), [place('notes')], 'a file of another kind is left to its owner')
+    await rm(place('notes'))
+    t.same(warned('was trained on what stands no more'), [place('old-checkpoint')])
+    t.notOk(existsSync(place('old-gallery')), 'a page of faces that stand no more')
+    t.same(existsSync(place('features.csv')), false)
+    t.ok(existsSync(place('others.csv')))
+    t.equal((await openArtifact(place('features'), 'features')).manifest.ledger.outputs, 1)
     for (const { crop, faceId } of lost) {
       t.same(await holding(crop), [], faceId)
       for (const file of await filesBelow(root))
