@@ -183,6 +183,7 @@ t.test(
     t.same(warned('names what'), [place('notes')], 'a file of another kind is left to its owner')
     await rm(place('notes'))
     t.same(warned('was trained on what stands no more'), [place('old-checkpoint')])
+    await rm(place('old-checkpoint'), { recursive: true })
     t.notOk(existsSync(place('old-gallery')), 'a page of faces that stand no more')
     t.same(existsSync(place('features.csv')), false)
     t.ok(existsSync(place('others.csv')))
