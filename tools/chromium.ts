@@ -31,11 +31,12 @@ export interface Message {
 }
 
 /** Chromium without a window, driven over a pipe (DevTools protocol). */
-export function openBrowser(profile: string) {
+export function openBrowser(profile: string, more: readonly string[] = []) {
   const flags = [
     ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
     ...['--disable-background-networking', '--remote-debugging-pipe'],
     `--user-data-dir=${profile}`,
+    ...more,
   ]
   const child = spawn(browser!, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] })
   const [input, output] = [child.stdio[3] as Writable, child.stdio[4] as Readable]

@@ -93,7 +93,7 @@ Research on facial expression; sorting and searching pictures by expression with
 
 ## Misuse
 
-- Inferring emotions of people at work and in schools is prohibited in the European Union (AI Act, Regulation (EU) 2024/1689, article 5(1)(f)), but for medical or safety reasons. Elsewhere in the Union emotion recognition is a high-risk use (annex III) whose subjects must be told (article 50).
+- In the European Union it is prohibited to place on the market, put into service for this purpose or use a system that infers emotions of people at work or in education, but for medical or safety reasons (AI Act, Regulation (EU) 2024/1689, article 5(1)(f)). Emotion recognition elsewhere is listed as high-risk (annex III, 1(c)), and whoever uses it must inform those exposed to it (article 50(3), which excepts what the law permits for the detection and investigation of crime). This is a pointer, not legal advice.
 - No decision about a person: hiring, admission, insurance, credit, policing, borders, diagnosis, lie detection.
 - No identification of people, and no covert recording. Embeddings of faces are personal data: keep them as carefully as the photographs.
 `

@@ -276,7 +276,7 @@ t.test('the card has data, protocol and scores, or says that nothing was measure
   t.match(bare, /Not measured: no report was given/)
   t.match(bare, /Terms over all inputs: licence drawn; consent none needed\./)
   t.match(bare, /on 64 crops \(uniform noise, not faces\)/)
-  t.match(bare, /at work and in schools is prohibited .* article 5\(1\)\(f\)/)
+  t.match(bare, /infers emotions of people at work or in education, .* article 5\(1\)\(f\)/)
 
   const digest = sha256(await readFile(`${checkpoint}/manifest.json`))
   const small = `${dir}/model/student.int8.onnx`

@@ -13,6 +13,9 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return made
 }
 
+/** `1 face`, `2 faces`. */
+const countOf = (faces: number): string => `${faces} ${faces === 1 ? 'face' : 'faces'}`
+
 /** `0.876` as `87.6 %`. */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
@@ -58,10 +61,20 @@ export function boxedPicture(
   canvas.width = Math.round(width * scale)
   canvas.height = Math.round(height * scale)
   canvas.setAttribute('role', 'img')
-  canvas.setAttribute('aria-label', `${name}: ${faces.length} faces, boxes drawn`)
+  canvas.setAttribute('aria-label', `${name}: ${countOf(faces.length)}, boxes drawn`)
   const context = canvas.getContext('2d')!
   context.drawImage(source, 0, 0, canvas.width, canvas.height)
-  const line = Math.max(2, canvas.width / 300)
+  drawBoxes(context, faces, scale)
+  return canvas
+}
+
+/** Numbered boxes and landmarks, coordinates times `scale`. */
+export function drawBoxes(
+  context: CanvasRenderingContext2D,
+  faces: readonly ReadFace[],
+  scale: number,
+): void {
+  const line = Math.max(2, context.canvas.width / 300)
   context.font = `bold ${8 * line}px system-ui, sans-serif`
   faces.forEach(({ box, landmarks }, i) => {
     const [x1, y1, x2, y2] = box.map(side => side * scale)
@@ -85,5 +98,4 @@ export function boxedPicture(
       context.fill()
     }
   })
-  return canvas
 }

@@ -1,6 +1,6 @@
 import { messageOf } from '@deepfever/core'
-import { boxedPicture, element, faceCard } from './face-card.ts'
-import { fetchBytes, openFaceReader } from './face-reader.ts'
+import { boxedPicture, drawBoxes, element, faceCard } from './face-card.ts'
+import { fetchBytes, openFaceReader, type ReadFace } from './face-reader.ts'
 import { momentsOfCamera, momentsOfClip } from './moving-picture.ts'
 import { decodeFile, toPicture } from './pixels.ts'
 import { openComparison, type Comparable } from './similarity.ts'
@@ -54,13 +54,25 @@ async function startPage(): Promise<void> {
     return found.length
   }
 
+  /** Boxes over the moving picture, and the bars of the largest face. */
+  const showMoment = (found: readonly ReadFace[], width: number, height: number) => {
+    const boxes = byId<HTMLCanvasElement>('boxes')
+    Object.assign(boxes, { width, height })
+    drawBoxes(boxes.getContext('2d')!, found, 1)
+    const cards = found.slice(0, 1).map(face => faceCard('Largest face', face, student!.labels))
+    byId('now').replaceChildren(...(cards.length > 0 ? cards : [element('p', 'No face found.')]))
+  }
+
   const follow = async (moments: AsyncIterable<number>, signal: AbortSignal) => {
-    byId('timeline-section').hidden = false
+    byId('timeline-section').hidden = byId('screen').hidden = false
     const seen: Moment[] = []
     for await (const seconds of moments) {
       if (signal.aborted) break
       const { videoWidth, videoHeight } = video
-      const [largest] = await reader(toPicture(video, videoWidth, videoHeight), student!)
+      const found = await reader(toPicture(video, videoWidth, videoHeight), student!)
+      if (signal.aborted) break
+      showMoment(found, videoWidth, videoHeight)
+      const [largest] = found
       seen.push({ seconds, expression: largest?.expression })
       if (seen.length > 600) seen.shift()
       drawTimeline(byId('timeline'), seen, student!.labels)
@@ -113,6 +125,8 @@ async function startPage(): Promise<void> {
     camera.textContent = 'Stop the camera'
     const reset = () => {
       camera.textContent = 'Use the camera'
+      // A clip may have begun in its place.
+      byId('screen').hidden = !video.hasAttribute('src')
     }
     void begin('Camera', async signal => {
       await follow(momentsOfCamera(video, signal), signal)

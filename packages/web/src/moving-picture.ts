@@ -22,7 +22,10 @@ export async function* momentsOfClip(
   signal: AbortSignal,
 ): AsyncGenerator<number> {
   const address = URL.createObjectURL(file)
-  signal.addEventListener('abort', () => URL.revokeObjectURL(address))
+  signal.addEventListener('abort', () => {
+    video.removeAttribute('src')
+    URL.revokeObjectURL(address)
+  })
   const loaded = eventOf(video, 'loadeddata')
   video.srcObject = null
   video.src = address
@@ -49,6 +52,7 @@ export async function* momentsOfCamera(
   })
   const stop = () => stream.getTracks().forEach(track => track.stop())
   try {
+    video.removeAttribute('src')
     video.srcObject = stream
     await video.play()
     const start = performance.now()

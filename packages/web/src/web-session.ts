@@ -3,6 +3,9 @@ import type { OnnxOutput, OnnxSession } from '@deepfever/runtime/onnx'
 import { InferenceSession, Tensor, env } from 'onnxruntime-web/wasm'
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm?url'
 
+/** A page should not stand still for longer. */
+const BREATH_MS = 40
+
 /** Opens an ONNX model in this page on WebAssembly, one thread; the same interface as in Node. */
 export async function openWebSession<Output extends string>(
   bytes: Uint8Array,
@@ -14,6 +17,7 @@ export async function openWebSession<Output extends string>(
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
   })
+  let breathMs = performance.now()
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
@@ -25,6 +29,11 @@ export async function openWebSession<Output extends string>(
         const type = values instanceof Float32Array ? 'float32' : 'uint8'
         return [name, new Tensor(type, values, shape)] as const
       })
+      // A run holds the page's only thread: between two of them it may draw and hear its visitor.
+      if (performance.now() - breathMs > BREATH_MS) {
+        await new Promise(resolve => setTimeout(resolve))
+        breathMs = performance.now()
+      }
       const results = await session.run(Object.fromEntries(feeds))
       const outputs = Object.entries(results).map(
         ([name, { dims, data }]) => [name, { shape: dims, values: data as Float32Array }] as const,

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { extractFace, openDetector } from '@deepfever/faces'
-import { readPicture, type Picture } from '@deepfever/media'
+import { collectFfmpeg, findFfmpeg, readPicture, type Picture } from '@deepfever/media'
 import {
   STUDENT,
   exportModel,
@@ -102,15 +102,31 @@ async function readInNode(picture: Picture, onnx: Uint8Array): Promise<Numbers[]
   return faces
 }
 
+/** Two seconds of the photograph, as a clip and as what a camera would give. */
+async function filmPhoto(dir: string): Promise<{ clip: string; camera: string }> {
+  const [clip, camera] = [join(dir, 'clip.webm'), join(dir, 'camera.mjpeg')]
+  const film = (...words: string[]) => {
+    const still = ['-loop', '1', '-i', `file:${photo}`, '-frames:v', '20', '-r', '10']
+    return findFfmpeg().then(ffmpeg => collectFfmpeg([...still, ...words], { ffmpeg, name: dir }))
+  }
+  await film('-vf', 'scale=320:320', '-pix_fmt', 'yuv420p', '-c:v', 'libvpx', `file:${clip}`)
+  await film('-vf', 'scale=320:320', '-pix_fmt', 'yuvj420p', '-f', 'mjpeg', `file:${camera}`)
+  return { clip, camera }
+}
+
 t.test(
-  'the page reads a photograph as Node does, asks for nothing after it, and fits every screen',
+  'the page reads photographs as Node does, clips and the camera, and asks for nothing after the first',
   { skip: noBrowser },
   async t => {
     const dir = t.testdir({ profile: {} })
     const onnx = await buildPage(dir)
     const site = await serve(join(dir, 'page'))
     t.teardown(site.close)
-    const { call, events, close } = openBrowser(join(dir, 'profile'))
+    const { clip, camera } = await filmPhoto(dir)
+    const { call, events, close } = openBrowser(join(dir, 'profile'), [
+      ...['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'],
+      `--use-file-for-fake-video-capture=${camera}`,
+    ])
     t.teardown(close)
     const { targetId } = await call('Target.createTarget', { url: 'about:blank' })
     const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true })
@@ -133,6 +149,19 @@ t.test(
       const where = { nodeId: page.nodeId, selector: '#files' }
       const { nodeId } = await send('DOM.querySelector', where)
       await send('DOM.setFileInputFiles', { nodeId, files })
+    }
+    const drop = async (file: string) => {
+      const where = 'document.getElementById("drop").getBoundingClientRect()'
+      const [x, y] = await evaluate<[number, number]>(`(r => [r.x + 9, r.y + 9])(${where})`)
+      const data = { items: [], files: [file], dragOperationsMask: 1 }
+      for (const type of ['dragEnter', 'dragOver', 'drop'])
+        await send('Input.dispatchDragEvent', { type, x, y, data })
+    }
+    const press = async (key: 'Tab' | 'Enter') => {
+      const code = key === 'Tab' ? 9 : 13
+      const text = key === 'Enter' ? '\r' : ''
+      for (const type of ['keyDown', 'keyUp'])
+        await send('Input.dispatchKeyEvent', { type, key, text, windowsVirtualKeyCode: code })
     }
     for (const domain of ['Page', 'Network', 'DOM', 'Log', 'Runtime'])
       await send(`${domain}.enable`)
@@ -161,6 +190,29 @@ t.test(
     await until(/^Done. Faces read: 2\.$/)
     const similarity = 'document.getElementById("similarity").textContent'
     t.match(await evaluate(similarity), /cosine 1\.000/, 'a face is like itself')
+
+    await drop(photo)
+    await until(/^Done. Faces read: 1\.$/)
+    const named = 'document.querySelector("#first option:last-child").textContent'
+    t.equal(await evaluate(named), 'Face 4, astronaut.png, 1 in the picture', 'dropped')
+
+    const moments = () => evaluate<string[]>(MOMENTS)
+    await give(clip)
+    await until(/^Done. Faces read: (8|9|10)\.$/)
+    t.same((await moments()).slice(0, 3), ['0.0', '0.2', '0.4'], 'five moments a second')
+
+    await evaluate('document.getElementById("files").focus()')
+    await press('Tab')
+    t.equal(await evaluate('document.activeElement.id'), 'camera', 'by the keyboard alone')
+    await press('Enter')
+    await until(/^Camera: reading/)
+    while ((await moments()).length < 3) await new Promise(resolve => setTimeout(resolve, 50))
+    const live = 'document.querySelector("#now [data-face]").dataset.face'
+    const seen = JSON.parse(await evaluate<string>(live)) as Numbers
+    const width = seen.box[2]! - seen.box[0]!
+    t.ok(Math.abs(width - ((face.box[2]! - face.box[0]!) * 320) / 512) < 8, `${width} pixels`)
+    await press('Enter')
+    await until(/^Camera stopped/)
 
     t.same(site.asked.slice(before.asked), [], 'the server hears nothing after the first input')
     const sent = events
@@ -203,7 +255,11 @@ t.test(
   },
 )
 
-const CONTROLS = ['button', 'combobox', 'image', 'textbox', 'slider']
+/** Seconds in the table of the timeline. */
+const MOMENTS =
+  '[...document.querySelectorAll("#timeline tbody td:first-child")].map(e => e.textContent)'
+
+const CONTROLS = ['button', 'combobox', 'image', 'textbox', 'slider', 'Video']
 interface AxNode {
   readonly ignored: boolean
   readonly role?: { readonly value: unknown }
