@@ -21,7 +21,10 @@ export const rooms: ReadonlyMap<string, Room> = new Map<string, Room>([
   ['core', { rooms: [], thirdParty: [] }],
   [
     'formats',
-    { rooms: ['core'], thirdParty: ['apache-arrow', 'csv-parse', 'hyparquet', 'parquetjs'] },
+    {
+      rooms: ['core'],
+      thirdParty: ['apache-arrow', 'csv-parse', 'hyparquet', 'hyparquet-compressors', 'parquetjs'],
+    },
   ],
   ['media', { rooms: ['core'], thirdParty: ['sharp', '@ffmpeg-binary/', '@cornerstonejs/'] }],
   [

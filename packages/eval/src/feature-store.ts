@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { StageError, mapOrdered, type Context } from '@deepfever/core'
+import { FormatError, StageError, mapOrdered, type Context } from '@deepfever/core'
 import { embeddings, openArtifact, readVectors, sha256, writeArtifact } from '@deepfever/formats'
 import { codeOf, type Picture } from '@deepfever/media'
 import type { Extractor } from '@deepfever/models'
@@ -71,7 +71,7 @@ async function* none(): AsyncGenerator<never> {}
  * Vectors that another program made: a Parquet file with columns `faceId` (text) and `vector` (list
  * of float32).
  *
- * @throws FormatError when the columns are not there
+ * @throws FormatError when the columns are not there, or an id stands in two rows
  */
 export async function openFeatureFile(path: string): Promise<Features> {
   const { digest, rows } = await readVectors(path, 'faceId', 'vector')
@@ -79,7 +79,16 @@ export async function openFeatureFile(path: string): Promise<Features> {
     name: path,
     digest,
     async *rows() {
-      for await (const { id, vector } of rows()) yield { faceId: id, vector }
+      const seen = new Set<string>()
+      for await (const { id, vector } of rows()) {
+        if (seen.has(id))
+          throw new FormatError(
+            `${path}: found ${id} in two rows, wanted one vector a face; drop the duplicates`,
+            { path, found: id },
+          )
+        seen.add(id)
+        yield { faceId: id, vector }
+      }
     },
   }
 }

@@ -36,7 +36,7 @@ interface Slot {
  * The vectors of a corpus by part, in the order of its faces; rows of the tally say where every
  * face went.
  *
- * @throws StageError when a part is empty, or the vectors are of two widths
+ * @throws StageError when a part is empty, no vector is of a face, or they are of two widths
  */
 export async function collectParts(
   faceSet: FaceSet,
@@ -49,8 +49,10 @@ export async function collectParts(
   const stores: Partial<Record<Part, Float32Array>> = {}
   let width: number | undefined
   const seen = { train: new Uint8Array(faceSet.total), test: new Uint8Array(faceSet.total) }
+  let firstId: string | undefined
   for await (const { faceId, vector } of features.rows()) {
     checkpoint()
+    firstId ??= faceId
     const slot = plan.slots.get(faceId)
     if (slot === undefined) continue
     width ??= vector.length
@@ -64,6 +66,12 @@ export async function collectParts(
     stores[part].set(vector, row * width)
     seen[part][row] = 1
   }
+  if (width === undefined && plan.slots.size > 0)
+    throw new StageError(
+      `${features.name}: found ${firstId === undefined ? 'no vector' : `ids such as ${firstId}`}, wanted ` +
+        `ids of the faces of ${faceSet.place}, such as ${[...plan.slots.keys()][0]}`,
+      { found: firstId, wanted: [...plan.slots.keys()][0] },
+    )
   const missing = [...plan.slots].filter(([, { part, row }]) => seen[part][row] === 0)
   await tallyMissing(faceSet, new Set(missing.map(([id]) => id)), tally)
   const lost = missing

@@ -172,6 +172,24 @@ t.test('rates as pairs: entries without a face count as wrong on the whole split
   t.end()
 })
 
+t.test('a vector file of other faces, or with a face twice, is refused', async t => {
+  const dir = await drawFolder(t)
+  const [source, features] = [join(dir, 'pictures'), join(dir, 'vectors.parquet')]
+  const put = async (...ids: string[]) => {
+    const rows = ids.map(faceId => ({ faceId, label: 0, split: '', vector: Float32Array.of(1) }))
+    await writeFile(features, await encodeShard(embeddings, rows))
+    return (await run({ source, features, out: join(dir, 'out') })).said.at(-1)
+  }
+  t.match(
+    await put('1.jpg', '2.jpg'),
+    /vectors.parquet: found ids such as 1.jpg, wanted ids of the faces of .*folder:blue\/000_a.jpg/,
+  )
+  t.match(
+    await put('folder:blue/000_a.jpg', 'folder:blue/000_a.jpg'),
+    /found folder:blue\/000_a.jpg in two rows, wanted one vector a face; drop the duplicates/,
+  )
+})
+
 t.test('a vector file whose vectors are not alike is refused', async t => {
   const dir = t.testdir({})
   const row = { faceId: 'a', label: 0, split: 'test' }

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { FormatError, messageOf } from '@deepfever/core'
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import {
+  asyncBufferFromFile,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+} from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import { readColumnPages } from './parquet-pages.ts'
 
 /** Vectors by id from a file of any program. */
 export interface VectorFile {
@@ -13,10 +20,11 @@ export interface VectorFile {
 
 /**
  * Opens a Parquet file with a text column and a column of lists of numbers, as pandas, polars,
- * DuckDB and this project write them; row groups are read one at a time.
+ * DuckDB and this project write them, in any of their compressions, a page
+ * at a time.
  *
- * @throws FormatError when it is no Parquet file, lacks a column, or a vector is not finite or of
- *   another length than the first
+ * @throws FormatError when it is no Parquet file, lacks a column, or a vector has a
+ *   missing or infinite number or another length than the first
  */
 export async function readParquetVectors(
   path: string,
@@ -37,7 +45,7 @@ export async function readParquetVectors(
   }
   const file = await asyncBufferFromFile(path)
   const metadata = await parquetMetadataAsync(file).catch(unreadable)
-  const columns = metadata.schema.slice(1).map(({ name }) => name)
+  const columns = parquetSchema(metadata).children.map(({ element }) => element.name)
   for (const column of [idColumn, vectorColumn])
     if (!columns.includes(column)) throw fail(`columns ${columns.join(', ')}`, wanted)
   return {
@@ -48,25 +56,57 @@ export async function readParquetVectors(
       let rowStart = 0
       for (const group of metadata.row_groups) {
         const rowEnd = rowStart + Number(group.num_rows)
-        const rows = await parquetReadObjects({
-          ...{ file, metadata, rowStart, rowEnd, columns: [idColumn, vectorColumn] },
-        }).catch(unreadable)
-        for (const [i, row] of rows.entries()) {
-          const { [idColumn]: id, [vectorColumn]: list } = row as Record<string, unknown>
-          const place = `row ${rowStart + i}`
-          if (typeof id !== 'string') throw fail(`${place}: ${typeof id} as id`, wanted)
-          if (!Array.isArray(list) && !ArrayBuffer.isView(list))
-            throw fail(`${place}: no list as vector`, wanted)
-          const vector = Float32Array.from(list as ArrayLike<number>)
-          width ??= vector.length
-          if (vector.length !== width || width === 0)
-            throw fail(`${place}: ${vector.length} numbers`, `${width || 'some'}, as in row 0`)
-          if (!vector.every(Number.isFinite))
-            throw fail(`${place}: a number that is not finite`, 'finite numbers')
-          yield { id, vector }
-        }
+        const only = { file, metadata, rowStart, rowEnd, compressors, columns: [idColumn] }
+        const ids = await parquetReadObjects(only).catch(unreadable)
+        const chunk = group.columns.find(one => one.meta_data?.path_in_schema[0] === vectorColumn)!
+        let row = rowStart
+        for await (const page of readable(readColumnPages(file, metadata, chunk)))
+          for (const list of page) {
+            const id: unknown = ids[row - rowStart]?.[idColumn]
+            const place = `row ${row++}`
+            if (typeof id !== 'string') throw fail(`${place}: ${kindOf(id)} as ${idColumn}`, wanted)
+            const vector = packed(list)
+            if (typeof vector === 'string')
+              throw fail(`${place}: ${vector} in ${vectorColumn}`, wanted)
+            width ??= vector.length
+            if (vector.length !== width || width === 0)
+              throw fail(`${place}: ${vector.length} numbers`, `${width || 'some'}, as in row 0`)
+            if (!vector.every(Number.isFinite))
+              throw fail(`${place}: a number that is not finite`, 'finite numbers')
+            yield { id, vector }
+          }
+        if (row !== rowEnd) throw fail(`${row - rowStart} vectors of ${rowEnd - rowStart}`, wanted)
         rowStart = rowEnd
       }
     },
   }
+
+  async function* readable(pages: AsyncGenerator<readonly unknown[]>) {
+    try {
+      yield* pages
+    } catch (thrown) {
+      unreadable(thrown)
+    }
+  }
 }
+
+/** A vector, or in words what stands in its place. */
+function packed(row: unknown): Float32Array | string {
+  let list = row
+  // Levels that may be absent are lists of one.
+  while (Array.isArray(list) && list.length === 1 && Array.isArray(list[0])) list = list[0]
+  if (!Array.isArray(list)) return kindOf(list)
+  const vector = new Float32Array(list.length)
+  for (let i = 0; i < list.length; i++) {
+    let number = list[i] as unknown
+    while (Array.isArray(number) && number.length === 1) number = number[0]
+    if (typeof number !== 'number' && typeof number !== 'bigint')
+      return `${Array.isArray(number) && number.length > 0 ? 'a list' : kindOf(number)} among numbers`
+    vector[i] = Number(number)
+  }
+  return vector
+}
+
+/** `nothing` for null and the empty list, else the type of a value in words. */
+const kindOf = (value: unknown): string =>
+  value === null || value === undefined || Array.isArray(value) ? 'nothing' : `a ${typeof value}`
