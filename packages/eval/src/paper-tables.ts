@@ -1,4 +1,5 @@
-import type { Report } from './report.ts'
+import { WITH_LEAKED, type Report } from './report.ts'
+import type { RunGroup } from './run-groups.ts'
 
 /** A published row: DeepFEVER's tables with the systems it compares with. */
 interface PublishedRow {
@@ -62,34 +63,23 @@ const paperTables: readonly PaperTable[] = [
 
 const classesOf = ({ configuration }: Report) => String(configuration['classes']) as '8' | '7'
 
-/** A report and the name of its row: runs that differ in the seed alone share one. */
-export interface NamedReport {
-  readonly name: string
-  readonly report: Report
-}
-
 /** The tables as Markdown, published rows first, then what was run here; empty where nothing was. */
-export const tablesText = (reports: readonly NamedReport[]): string =>
-  paperTables.map(table => tableText(table, reports)).join('\n')
+export const tablesText = (groups: readonly RunGroup[]): string =>
+  paperTables.map(table => tableText(table, groups)).join('\n')
 
 function tableText(
   { title, columns, rows, column }: PaperTable,
-  reports: readonly NamedReport[],
+  groups: readonly RunGroup[],
 ): string {
-  const here = new Map<string, Report[][]>()
-  for (const { name, report } of reports) {
-    const at = column(report)
-    if (at === undefined) continue
-    const cells = here.get(name) ?? columns.map(() => [])
-    cells[at]!.push(report)
-    here.set(name, cells)
-  }
+  const here = groups.flatMap(({ name, reports }) => {
+    const cells = columns.map((_, at) => reports.filter(report => column(report) === at))
+    return cells.some(cell => cell.length > 0) ? [[`here: ${name}`, ...cells.map(cellText)]] : []
+  })
   const published = rows.map(({ name, values }) => [
     name,
     ...values.map(value => (value === null ? '' : value.toFixed(1))),
   ])
-  const own = here.size === 0 ? [['here', ...columns.map(() => '')]] : []
-  for (const [name, cells] of here) own.push([`here: ${name}`, ...cells.map(cellText)])
+  const own = here.length === 0 ? [['here', ...columns.map(() => '')]] : here
   const line = (cells: readonly string[]) => `| ${cells.map(escapeCell).join(' | ')} |`
   return [
     `### ${title}`,
@@ -102,18 +92,35 @@ function tableText(
 
 const escapeCell = (text: string): string => text.replace(/[|\n\r]/g, ' ')
 
-/** One run: value with its sampling interval. Several: mean and deviation over runs, then both. */
+/**
+ * One run: value with its sampling interval. Several: mean and deviation over runs, then the
+ * sampling interval of the first. With leaked rows: the same beside it.
+ */
 function cellText(runs: readonly Report[]): string {
-  const shown = (value: number) => (100 * value).toFixed(1)
-  const values = runs.flatMap(({ headline: { value } }) => (value === null ? [] : [value]))
   const [first] = runs
-  if (first === undefined || values.length === 0) return ''
+  if (first === undefined) return ''
+  const text = overRuns(runs.map(({ headline }) => headline.value))
+  if (text === '') return ''
   const { interval, n } = first.headline
-  const range = interval ? ` (${shown(interval.low)} to ${shown(interval.high)}, n = ${n})` : ''
-  if (values.length === 1) return `${shown(values[0]!)}${range}`
+  const range = interval ? `${shown(interval.low)} to ${shown(interval.high)}, n = ${n}` : ''
+  const sampling = range && (runs.length > 1 ? `; sampling of one: ${range}` : ` (${range})`)
+  const leaked = first.leakage?.triplets ?? first.leakage?.leaked ?? 0
+  const all = runs.flatMap(({ headline, beside }) => {
+    const found = beside.find(({ label }) => label === headline.label + WITH_LEAKED)
+    return [found ? found.value : headline.value]
+  })
+  return `${text}${sampling}${leaked > 0 ? `; with ${leaked} leaked: ${overRuns(all)}` : ''}`
+}
+
+const shown = (value: number) => (100 * value).toFixed(1)
+
+/** Mean, and standard deviation where there are several. */
+function overRuns(found: readonly (number | null)[]): string {
+  const values = found.filter(value => value !== null)
+  if (values.length === 0) return ''
   const mean = values.reduce((a, b) => a + b) / values.length
-  const deviation = Math.sqrt(
-    values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1),
-  )
-  return `${shown(mean)} ± ${shown(deviation)} over ${values.length} runs; sampling of one:${range}`
+  if (values.length === 1) return shown(mean)
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  const deviation = Math.sqrt(squares / (values.length - 1))
+  return `${shown(mean)} ± ${shown(deviation)} over ${values.length} runs`
 }

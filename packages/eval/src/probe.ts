@@ -8,7 +8,7 @@ import {
 } from './logistic.ts'
 import { scoreClasses, type ClassificationScore } from './metrics.ts'
 import { nearestRows, voteOf, type Neighbours } from './neighbours.ts'
-import type { FitRecord, Measure, ProbeDetails } from './report.ts'
+import { WITH_LEAKED, type FitRecord, type Measure, type ProbeDetails } from './report.ts'
 import type { LabelledFeatures } from './softmax-loss.ts'
 
 /** Iterations after which scikit-learn stops by default, and so did the published probes. */
@@ -86,7 +86,7 @@ export async function evaluateProbe(input: ProbeInput): Promise<ProbeResult> {
       `logistic regression, at most ${PUBLISHED_ITERATIONS} iterations as in published probes`,
     ),
     beside: [
-      ...leaky.map(pair => one('Accuracy, leaked rows included', pair, `${leaks} leaked rows`)),
+      ...leaky.map(pair => one(`Accuracy${WITH_LEAKED}`, pair, `${leaks} leaked rows`)),
       one(
         'Accuracy, converged',
         judge(converged.predicted, isClean).accuracy,

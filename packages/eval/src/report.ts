@@ -20,6 +20,9 @@ export interface Measure {
   readonly whole?: Estimate
 }
 
+/** Ends the label of the headline's measure with what the leakage gate left out. */
+export const WITH_LEAKED = ', leaked included'
+
 /** How a fit ended. */
 export interface FitRecord {
   readonly iterations: number

@@ -1,5 +1,5 @@
 import { bootstrapAccuracy } from './bootstrap.ts'
-import type { Measure } from './report.ts'
+import { WITH_LEAKED, type Measure } from './report.ts'
 import {
   scoreTriplets,
   type TripletRows,
@@ -43,7 +43,7 @@ export function evaluateTriplets(
   const rest = { headline, triplets: [overall, ...kinds], answers }
   if (leaked === 0) return { ...rest, beside: [] }
   const all = triplets.map(triplet => ({ ...triplet, leaked: false }))
-  const label = 'Triplet accuracy, leaked triplets included'
+  const label = `${headline.label}${WITH_LEAKED}`
   const note = `${leaked} leaked triplets`
   const leaky = toEstimates(scoreTriplets(all, vectors, width, lost), seed)
   return { ...rest, beside: [{ label, ...leaky, note }] }

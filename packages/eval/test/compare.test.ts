@@ -1,11 +1,12 @@
-// tap: test/compare.test.ts covers src/comparison.ts src/paper-tables.ts src/stages/compare.ts src/stages/table.ts src/stages/stored-report.ts
+// tap: test/compare.test.ts covers src/comparison.ts src/paper-tables.ts src/run-groups.ts src/stages/compare.ts src/stages/table.ts src/stages/stored-report.ts
 import { join } from 'node:path'
 import { runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import { judgements, writeArtifact, type Judgement } from '@deepfever/formats'
 import t from 'tap'
 import { compareJudgements, mcnemar } from '../src/comparison.ts'
 import { tablesText } from '../src/paper-tables.ts'
-import type { Report } from '../src/report.ts'
+import { WITH_LEAKED, type Report } from '../src/report.ts'
+import { groupRuns } from '../src/run-groups.ts'
 import { stages } from '../src/stages/index.ts'
 
 /** A judgement of face `i`: right or wrong, or not judged at all. */
@@ -80,15 +81,64 @@ t.test("the paper's tables hold its rows and leave empty what was not run", t =>
   ])
     t.ok(empty.includes(line), line)
   const text = tablesText([
-    { name: 'student', report: aReport('eval affectnet', 0.6) },
-    { name: 'student', report: aReport('eval affectnet', 0.62) },
-    { name: 'a|b', report: aReport('eval raf', 0.871) },
+    { name: 'student', reports: [0.6, 0.62].map(value => aReport('eval affectnet', value)) },
+    { name: 'a|b', reports: [aReport('eval raf', 0.871)] },
   ])
   t.match(
     text,
-    '| here: student | 61.0 ± 1.4 over 2 runs; sampling of one: (58.5 to 61.5, n = 4000) |  |',
+    '| here: student | 61.0 ± 1.4 over 2 runs; sampling of one: 58.5 to 61.5, n = 4000 |  |',
   )
   t.match(text, '| here: a b | 87.1 (85.6 to 88.6, n = 4000) |')
+  t.end()
+})
+
+/** A report that left ten rows out. */
+function leaky(stage: string, value: number, withLeaked: number): Report {
+  const report = aReport(stage, value)
+  const label = `Accuracy${WITH_LEAKED}`
+  const beside = [{ ...report.headline, label, value: withLeaked }]
+  return { ...report, beside, leakage: { tested: 4000, leaked: 10, examples: [] } }
+}
+
+t.test('the number with leaked rows stands beside the headline', t => {
+  const one = tablesText([{ name: 'a', reports: [leaky('eval raf', 0.8, 0.81)] }])
+  t.match(one, '| here: a | 80.0 (78.5 to 81.5, n = 4000); with 10 leaked: 81.0 |')
+  const two = [leaky('eval raf', 0.8, 0.81), aReport('eval raf', 0.82)]
+  t.match(
+    tablesText([{ name: 'a', reports: two }]),
+    'n = 4000; with 10 leaked: 81.5 ± 0.7 over 2 runs |',
+    'where a run left nothing out its headline is the number',
+  )
+  t.end()
+})
+
+t.test('runs that differ in the training seed alone share a row', t => {
+  const of = (extractor: string, seed: number, recipe: string | null, more: Partial<Report> = {}) =>
+    aReport('eval raf', 0.5 + seed / 100, {
+      ...{ extractor, training: recipe === null ? null : { recipe, seed } },
+      digests: { checkpoint: `${extractor} ${seed}`, faces: 'faces' },
+      ...more,
+    })
+  const names = (...reports: Report[]) =>
+    groupRuns(reports).groups.map(group => `${group.name}: ${group.reports.length}`)
+  t.same(names(of('a/one', 1, 'r'), of('b/two', 2, 'r')), ['one: 2'], 'whatever their names')
+  t.same(names(of('a/x-seed1', 1, null), of('a/x-seed2', 2, null)), ['x: 2'])
+  t.same(names(of('a/x', 1, 'recipe-one'), of('b/x', 2, 'recipe-two')), [
+    'x (a/x, recipe recipe-o, faces faces): 1',
+    'x (b/x, recipe recipe-t, faces faces): 1',
+  ])
+  const configuration = { stage: 'eval raf', penalty: 1, seed: 2 }
+  const other = of('a/x', 2, 'r', { configuration })
+  t.match(names(of('a/x', 1, 'r'), other), [
+    /^x \(a\/x, recipe r, faces/,
+    /, C 1, faces faces\): 1$/,
+  ])
+  const bySeed = { stage: 'eval raf', classes: '8', seed: 5, sweep: true }
+  t.same(names(of('a/x', 1, 'r'), of('a/x', 2, 'r', { configuration: bySeed })), ['x: 2'])
+  const otherStage = of('a/x', 1, 'r', { configuration: { stage: 'eval fec' } })
+  t.same(names(of('a/x', 1, 'r'), otherStage), ['x: 1', 'x: 1'], 'of another table')
+  const again = groupRuns([of('a/x', 1, 'r'), of('a/x', 1, 'r')])
+  t.same([again.groups[0]?.reports.length, again.repeated.length], [1, 1], 'the same run again')
   t.end()
 })
 

@@ -274,7 +274,7 @@ t.test('a FEC triplet with a face that training shows is left out of the headlin
     examples: [{ test: 'test-1', train: 'copy of test-1' }],
   })
   t.equal(report.headline.n, 4)
-  t.match(report.beside[0], { label: 'Triplet accuracy, leaked triplets included', n: 6 })
+  t.match(report.beside[0], { label: 'Triplet accuracy, leaked included', n: 6 })
   t.match(report.triplets?.[0], { kind: 'all', n: 4, missing: 1, leaked: 2 })
   const leaked: string[] = []
   for await (const row of (await openArtifact(out, 'report')).rows(judgements))

@@ -1,28 +1,33 @@
 import { readdir } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { StageError, defineStage, flag, path } from '@deepfever/core'
 import { readManifest } from '@deepfever/formats'
-import { tablesText, type NamedReport } from '../paper-tables.ts'
+import { tablesText } from '../paper-tables.ts'
+import type { Report } from '../report.ts'
+import { groupRuns } from '../run-groups.ts'
 import { readReport } from './stored-report.ts'
 
 /** The paper's tables, with what was run here beside what was published. */
 export const table = defineStage({
   name: 'eval table',
   summary: "the paper's tables I to III beside the reports of a folder",
-  behaviour: 1,
+  behaviour: 2,
   words: ['reports'],
   options: {
     reports: path('folder with reports in it, or reports separated by commas; or the first word'),
     drawn: flag({ help: 'those with a banner too, which says that the data is not the corpus' }),
   },
   async run({ reports, drawn }, { log }) {
-    const found: NamedReport[] = []
+    const found: Report[] = []
     for (const place of await placesOf(reports)) {
       const { report } = await readReport(place)
-      if (drawn || report.banner === null) found.push({ name: rowOf(report.extractor), report })
+      if (drawn || report.banner === null) found.push(report)
       else log.event('left out', { report: place, banner: report.banner })
     }
-    const text = tablesText(found)
+    const { groups, repeated } = groupRuns(found)
+    for (const { extractor, title } of repeated)
+      log.event('left out', { report: title, extractor, reason: 'the same run again' })
+    const text = tablesText(groups)
     process.stdout.write(text)
     return text
   },
@@ -43,6 +48,3 @@ async function placesOf(reports: string): Promise<string[]> {
   }
   return places
 }
-
-/** `.artifacts/a/student-seed2` → `student`. */
-const rowOf = (extractor: string): string => basename(extractor).replace(/-seed-?\d+$/, '')
