@@ -162,12 +162,16 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 const sizeText = ({ exactBytes, smallBytes }: WeightDifference): string =>
   `${(smallBytes / 1e6).toFixed(2)} MB instead of ${(exactBytes / 1e6).toFixed(2)} MB`
 
-/** Headlines of reports that judged the small file. */
+/** Headlines of reports that judged the small file, with those of the exact weights beside them. */
 function probeText({ scores, smallFile }: CardFacts): string {
+  const valueOf = ({ headline: { value } }: CardScore) =>
+    value === null ? 'not measured' : percent(value)
   const texts = scores
     .filter(({ form }) => form === smallFile)
-    .map(({ title, headline: { value } }) =>
-      plain(`${title}: ${value === null ? 'not measured' : percent(value)}`),
-    )
+    .map(score => {
+      const exact = scores.find(({ form, title }) => form !== smallFile && title === score.title)
+      const beside = exact ? `float32: ${valueOf(exact)}` : 'float32 not measured'
+      return plain(`${score.title}: ${valueOf(score)} (${beside})`)
+    })
   return texts.join('; ') || 'not measured'
 }

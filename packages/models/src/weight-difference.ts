@@ -16,7 +16,9 @@ export interface WeightDifference {
   readonly timeRatio: number
 }
 
-const RUNS = 5
+/** Pairs of timings, and the least length of one: a tiny network's single run is all noise. */
+const PAIRS = 9
+const LEAST_MS = 50
 const BATCH = 16
 
 /**
@@ -53,14 +55,16 @@ export async function measureWeights(
       if (mine === other) same++
     }
     if (first > 0) continue
-    const timed = async (session: (typeof sessions)[0]) => {
+    const timed = async (session: (typeof sessions)[0], runs: number) => {
       const start = performance.now()
-      await session.run({ image })
+      for (let run = 0; run < runs; run++) await session.run({ image })
       return performance.now() - start
     }
-    for (let run = 0; run < RUNS; run++) {
-      const before = await timed(sessions[0])
-      ratios.push((await timed(sessions[1])) / before)
+    const runs = Math.max(1, Math.ceil(LEAST_MS / (await timed(sessions[0], 1))))
+    await timed(sessions[1], runs)
+    for (let pair = 0; pair < PAIRS; pair++) {
+      const before = await timed(sessions[0], runs)
+      ratios.push((await timed(sessions[1], runs)) / before)
     }
   }
   await Promise.all(sessions.map(session => session.close()))
@@ -71,7 +75,7 @@ export async function measureWeights(
       least: Math.min(...cosines),
     },
     sameClass: same / crops.length,
-    timeRatio: ratios.sort((x, y) => x - y)[RUNS >> 1]!,
+    timeRatio: ratios.sort((x, y) => x - y)[PAIRS >> 1]!,
   }
 }
 
