@@ -55,6 +55,8 @@ export interface Extractor {
   readonly labels: readonly string[]
   /** names the weights and everything that turns pixels into a vector */
   readonly digest: string
+  /** faces of one run of the model; numbers may differ in last bits when blocks are cut elsewhere */
+  readonly batch: number
   /** The faces of one picture, largest first. @throws PictureError when it cannot be decoded */
   extract(picture: Uint8Array | string): Promise<readonly ExtractedFace[]>
   /** The same for many, in their order; a picture that cannot be decoded has a `code`. */
@@ -116,6 +118,7 @@ export async function openExtractor(options: ExtractorOptions): Promise<Extracto
   return {
     labels,
     digest,
+    batch: network.batch,
     extractAll,
     async extract(picture) {
       const file = typeof picture === 'string' ? await checked(picture) : picture

@@ -1,6 +1,12 @@
 import { extname } from 'node:path'
 import { UsageError } from '@deepfever/core'
-import { defineTable, encodeShard, features, type FeatureRow, type Table } from '@deepfever/formats'
+import {
+  defineTable,
+  encodeRows,
+  features,
+  type FeatureRow,
+  type Storage,
+} from '@deepfever/formats'
 import type { ExtractedFace, Extracted } from './extractor.ts'
 
 const FORMS = ['.parquet', '.arrow', '.csv', '.jsonl']
@@ -28,31 +34,36 @@ export const rowsOf = ({ source, ptsUs, faces }: Extracted): FeatureRow[] =>
 
 function measuresOf({ box, landmarks, probability, quality }: ExtractedFace) {
   const { side, sharpness, brightness, yaw, pitch, roll } = quality
-  return { box, landmarks, probability, side, sharpness, brightness, yaw, pitch, roll }
+  const measures = { probability, side, sharpness, brightness, yaw, pitch, roll }
+  // As every form of the file stores them, so that all have the same numbers.
+  for (const name of Object.keys(measures) as (keyof typeof measures)[])
+    measures[name] = Math.fround(measures[name])
+  return { box, landmarks, ...measures }
 }
 
-/** Rows as a file. CSV has a column a number, with the labels in the names of the expressions. */
-export async function encodeFeatures(
-  form: string,
-  rows: readonly FeatureRow[],
-  labels: readonly string[],
-): Promise<Uint8Array> {
-  if (form === '.csv') return Buffer.from(toCsv(rows, labels))
-  if (form === '.jsonl') return Buffer.from(rows.map(row => toLine(row, labels)).join(''))
-  const storage = form === '.arrow' ? 'arrow' : 'parquet'
+/** The table of a model's rows, whose vectors are in them only where the model gives them. */
+export function tableOf(has: Pick<FeatureRow, 'expression' | 'fec'>, storage: Storage) {
   const { expression, fec, ...columns } = features.columns
-  const [first] = rows
-  const table = defineTable(
-    features.name,
-    features.version,
-    {
-      ...columns,
-      ...(first?.expression && { expression }),
-      ...(first?.fec && { fec }),
-    },
-    storage,
-  )
-  return encodeShard(table as Table<typeof columns>, rows)
+  const given = { ...columns, ...(has.expression && { expression }), ...(has.fec && { fec }) }
+  return defineTable(features.name, features.version, given as typeof columns, storage)
+}
+
+/** Rows as a file, piece by piece. CSV has a column a number, expressions named by their labels. */
+export async function* encodeFeatures(
+  form: string,
+  rows: AsyncIterator<FeatureRow>,
+  labels: readonly string[],
+): AsyncGenerator<Uint8Array | string> {
+  const first = await rows.next()
+  const all = (async function* () {
+    for (let next = first; !next.done; next = await rows.next()) yield next.value
+  })()
+  const sample: Partial<FeatureRow> = first.done ? {} : first.value
+  if (form === '.csv') {
+    yield toHeader(sample, labels)
+    for await (const row of all) yield toCells(row)
+  } else if (form === '.jsonl') for await (const row of all) yield toLine(row, labels)
+  else yield* encodeRows(tableOf(sample, form === '.arrow' ? 'arrow' : 'parquet'), all)
 }
 
 function toLine({ expression, ...row }: FeatureRow, labels: readonly string[]): string {
@@ -67,22 +78,25 @@ function toLine({ expression, ...row }: FeatureRow, labels: readonly string[]): 
 
 const POINTS = ['leftEye', 'rightEye', 'nose', 'leftMouth', 'rightMouth']
 
-function toCsv(rows: readonly FeatureRow[], labels: readonly string[]): string {
+function toHeader(sample: Partial<FeatureRow>, labels: readonly string[]): string {
   const names: Readonly<Record<string, readonly string[]>> = {
     box: ['x1', 'y1', 'x2', 'y2'],
     landmarks: POINTS.flatMap(point => [`${point}X`, `${point}Y`]),
     expression: labels.map(label => `expression_${label}`),
   }
-  const header = Object.entries(rows[0] ?? {}).flatMap(([name, value]) =>
+  const header = Object.entries(sample).flatMap(([name, value]) =>
     value instanceof Float32Array
       ? (names[name] ?? Array.from(value, (_, i) => `${name}_${i}`))
       : [name],
   )
-  const lines = rows.map(row =>
-    Object.values(row).flatMap(value => (value instanceof Float32Array ? [...value] : [value])),
-  )
-  return [header, ...lines].map(cells => `${cells.map(toCell).join(',')}\n`).join('')
+  return `${header.map(toCell).join(',')}\n`
 }
+
+const toCells = (row: FeatureRow): string =>
+  `${Object.values(row)
+    .flatMap(value => (value instanceof Float32Array ? [...value] : [value]))
+    .map(toCell)
+    .join(',')}\n`
 
 const toCell = (value: string | number): string =>
   typeof value === 'string' && /[",\r\n]/.test(value)

@@ -1,5 +1,5 @@
 // tap: test/extract.test.ts covers src/*.ts, src/stages/*.ts
-import { appendFile, cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { appendFile, cp, link, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openRandom, runStage, silentLog, uniforms, type Log, type Stage } from '@deepfever/core'
@@ -28,16 +28,25 @@ import { openExtractor, searchVectors, stages, toVectorSet } from '../src/index.
 const photos = fileURLToPath(new URL('../../../datasets/demo/photos', import.meta.url))
 const labels = ['neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt']
 
-async function run(name: string, ...argv: string[]) {
+/** Runs a stage; `stopAt` is the number of inputs after which it is stopped as by Ctrl-C. */
+async function run(name: string, ...given: (string | { readonly stopAt: number })[]) {
+  const argv = given.filter(word => typeof word === 'string')
+  const { stopAt } = given.find(word => typeof word === 'object') ?? { stopAt: Infinity }
+  const stopping = new AbortController()
+  let done = 0
   const stage = [...stages, ...detectStages].find(found => found.name === name) as unknown as Stage
   const said: string[] = []
   const log: Log = {
     ...silentLog,
+    progress: () => ({
+      advance: (count = 1) => void ((done += count) >= stopAt && stopping.abort()),
+      done: () => {},
+    }),
     event: (event, fields) =>
       void said.push(`${event} ${String(fields?.['message'] ?? fields?.['recall'] ?? '')}`),
   }
   const out = t.capture(process.stdout, 'write', () => true)
-  const terminal = { log, signal: new AbortController().signal }
+  const terminal = { log, signal: stopping.signal }
   const code = await runStage(stage, argv, terminal, text => t.comment(text))
   out.restore()
   return { code, said, out: out.args().join('') }
@@ -274,4 +283,37 @@ t.test('similar by codes: recall is said; kept codes and codebooks are used agai
   }
   await appendFile(join(kept, 'codebook.safetensors'), ' ')
   t.match(await run('similar', 'face 7', `--in=${kept}`), { code: 1 })
+})
+
+t.test('a run that was stopped goes on, and gives the file of one that was not', async t => {
+  const { dir, model, onnx } = await prepare(t)
+  const { input, ...contract } = JSON.parse(
+    await readFile(join(dir, 'model/contract.json'), 'utf8'),
+  ) as { readonly input: object }
+  const blocksOfFour = JSON.stringify({ input: { ...input, batch: 4 }, ...contract })
+  await writeFile(join(dir, 'model/contract.json'), blocksOfFour)
+  await mkdir(join(dir, 'many'))
+  for (let i = 0; i < 10; i++)
+    await link(join(dir, 'pictures/b/grace-hopper.jpg'), join(dir, 'many', `${i}.jpg`))
+  for (const form of ['parquet', 'arrow', 'csv', 'jsonl']) {
+    const words = (out: string) => [join(dir, 'many'), `--model=${model}`, `--out=${out}`]
+    const [whole, other] = [join(dir, `whole.${form}`), join(dir, `other.${form}`)]
+    t.match(await run('extract', ...words(whole)), { code: 0 })
+    // Behind the first block, within the second.
+    const stopped = await run('extract', { stopAt: 6 }, ...words(other))
+    t.match(stopped, { code: 1, said: [/^failed stopped; the same command goes on/] })
+    t.strictSame(await readdir(`${other}.work`), ['part-00000.arrow', 'state.json'])
+    t.match(await run('extract', ...words(other)), { code: 0, said: ['going on ', 'wrote '] })
+    t.ok((await readFile(whole)).equals(await readFile(other)), `${form}: the same bytes`)
+  }
+  t.strictSame(
+    (await readdir(dir)).filter(name => /work|part$/.test(name)),
+    [],
+  )
+  // Of another model, nothing is gone on with.
+  const out = join(dir, 'f.csv')
+  const words = [join(dir, 'many'), `--model=${model}`, `--out=${out}`]
+  t.match(await run('extract', { stopAt: 6 }, ...words), { code: 1 })
+  await writeFile(model, Buffer.concat([onnx, Buffer.of(0x3a, 0)]))
+  t.match(await run('extract', ...words), { code: 0, said: ['wrote '] })
 })

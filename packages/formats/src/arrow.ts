@@ -67,50 +67,74 @@ function toData(type: arrow.DataType, values: readonly unknown[]): arrow.Data {
   return arrow.makeData({ type: type as arrow.Float32, length, nullCount: 0, data })
 }
 
+/** Takes what a writer has ready, so that a file never stands in memory as a whole. */
+class Pieces extends arrow.AsyncByteQueue {
+  private pieces: Uint8Array[] = []
+  override write(value: Uint8Array): void {
+    this.pieces.push(value)
+  }
+  take(): Uint8Array[] {
+    return this.pieces.splice(0)
+  }
+}
+
+function toBatch(schema: arrow.Schema, rows: readonly Row[]): arrow.RecordBatch {
+  const children = schema.fields.map(f =>
+    toData(
+      f.type,
+      rows.map(row => row[f.name]),
+    ),
+  )
+  const type = new arrow.Struct(schema.fields)
+  const struct = arrow.makeData({ type, length: rows.length, nullCount: 0, children })
+  return new arrow.RecordBatch(schema, struct)
+}
+
+/** Throws unless the open lists of `row` are as long as those of the first row. */
+function checkWidths(table: Table, row: Row, first: Row, place: string): void {
+  for (const [name, column] of Object.entries(table.columns)) {
+    const list = column.width === 0 ? row[name] : undefined
+    const wanted = first[name]
+    if (!(list instanceof Float32Array) || !(wanted instanceof Float32Array)) continue
+    if (list.length === wanted.length) continue
+    throw new FormatError(
+      `${place}: column ${name} has ${list.length} values, earlier rows ${wanted.length}`,
+      { place, column: name, found: list.length, wanted: wanted.length },
+    )
+  }
+}
+
 /**
- * Rows as one Arrow file (not stream: a cut-off stream reads as fewer rows).
+ * Rows as one Arrow file (not stream: a cut-off stream reads as fewer rows), piece by piece.
  *
  * @throws FormatError naming column, found and wanted of the first row that does not fit
  */
-export function encodeArrow<C extends Columns>(
+export async function* encodeArrow<C extends Columns>(
   table: Table<C>,
-  rows: readonly RowOf<Table<C>>[],
+  rows: Iterable<RowOf<Table<C>>> | AsyncIterable<RowOf<Table<C>>>,
   place: string = table.name,
-): Uint8Array {
-  const schema = toArrowSchema(table, rows[0])
-  for (const [i, row] of rows.entries()) {
-    checkRow(table, row, `${place} row ${i}`)
-    for (const [name, column] of Object.entries(table.columns)) {
-      const list = column.width === 0 ? (row as Row)[name] : undefined
-      const first = (rows[0] as Row | undefined)?.[name]
-      if (!(list instanceof Float32Array) || !(first instanceof Float32Array)) continue
-      if (list.length === first.length) continue
-      throw new FormatError(
-        `${place} row ${i}: column ${name} has ${list.length} values, earlier rows ${first.length}`,
-        { place, column: name, found: list.length, wanted: first.length },
-      )
-    }
-  }
+): AsyncGenerator<Uint8Array> {
+  const pieces = new Pieces()
   const writer = new arrow.RecordBatchFileWriter()
-  writer.reset(undefined, schema)
-  for (let start = 0; start < rows.length; start += ROWS_PER_BATCH) {
-    const part = rows.slice(start, start + ROWS_PER_BATCH) as readonly Row[]
-    const children = schema.fields.map(f =>
-      toData(
-        f.type,
-        part.map(row => row[f.name]),
-      ),
-    )
-    const struct = arrow.makeData({
-      type: new arrow.Struct(schema.fields),
-      length: part.length,
-      nullCount: 0,
-      children,
-    })
-    writer.write(new arrow.RecordBatch(schema, struct))
+  let schema: arrow.Schema | undefined
+  let first: Row | undefined
+  let batch: Row[] = []
+  let count = 0
+  for await (const row of rows) {
+    const where = `${place} row ${count++}`
+    checkRow(table, row, where)
+    checkWidths(table, row, (first ??= row), where)
+    batch.push(row)
+    if (batch.length < ROWS_PER_BATCH) continue
+    if (!schema) writer.reset(pieces, (schema = toArrowSchema(table, first)))
+    writer.write(toBatch(schema, batch))
+    batch = []
+    yield* pieces.take()
   }
+  if (!schema) writer.reset(pieces, (schema = toArrowSchema(table, first)))
+  if (batch.length > 0) writer.write(toBatch(schema, batch))
   writer.finish()
-  return writer.toUint8Array(true)
+  yield* pieces.take()
 }
 
 /** Arrow's own decoder drops a byte order mark at the start of a text. */

@@ -1,6 +1,6 @@
 export * from './table.ts'
 export * from './tables.ts'
-export { encodeShard, decodeShard } from './shard.ts'
+export { encodeRows, encodeShard, decodeShard } from './shard.ts'
 export * from './manifest.ts'
 export {
   damageOf,

@@ -24,15 +24,15 @@ const toSchema = (table: Table): ParquetSchema =>
   )
 
 /**
- * Rows as one Parquet file, lists as repeated FLOAT columns.
+ * Rows as one Parquet file, lists as repeated FLOAT columns, piece by piece.
  *
  * @throws FormatError naming column, found and wanted of the first row that does not fit
  */
-export async function encodeParquet<C extends Columns>(
+export async function* encodeParquet<C extends Columns>(
   table: Table<C>,
-  rows: readonly RowOf<Table<C>>[],
+  rows: Iterable<RowOf<Table<C>>> | AsyncIterable<RowOf<Table<C>>>,
   place: string = table.name,
-): Promise<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const stream = new PassThrough()
   const chunks: Buffer[] = []
   stream.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -43,19 +43,21 @@ export async function encodeParquet<C extends Columns>(
   writer.setRowGroupSize(ROWS_PER_GROUP)
   writer.setMetadata('table', table.name)
   writer.setMetadata('version', String(table.version))
-  for (const [i, row] of rows.entries()) {
-    checkRow(table, row, `${place} row ${i}`)
+  let count = 0
+  for await (const row of rows) {
+    checkRow(table, row, `${place} row ${count++}`)
     const stored = Object.entries(row).map(([name, value]) => [
       name,
       value instanceof Float32Array ? Array.from(value) : value,
     ])
     await writer.appendRow(Object.fromEntries(stored) as Record<string, unknown>)
+    if (chunks.length > 0) yield* chunks.splice(0)
   }
   const ended = new Promise<void>(resolve => stream.once('end', () => resolve()))
   await writer.close()
   stream.end()
   await ended
-  return Buffer.concat(chunks)
+  yield* chunks
 }
 
 /**

@@ -24,7 +24,19 @@ export async function encodeShard<C extends Columns>(
   place?: string,
 ): Promise<Uint8Array> {
   const { encode } = await openStorage[table.storage]()
-  return encode(table, rows, place)
+  const pieces: Uint8Array[] = []
+  for await (const piece of encode(table, rows, place)) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+/** The same piece by piece, for rows that do not fit into memory. @throws FormatError likewise */
+export async function* encodeRows<C extends Columns>(
+  table: Table<C>,
+  rows: AsyncIterable<RowOf<Table<C>>>,
+  place?: string,
+): AsyncGenerator<Uint8Array> {
+  const { encode } = await openStorage[table.storage]()
+  yield* encode(table, rows, place)
 }
 
 /**
