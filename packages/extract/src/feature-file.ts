@@ -60,7 +60,7 @@ export async function* encodeFeatures(
   })()
   const sample: Partial<FeatureRow> = first.done ? {} : first.value
   if (form === '.csv') {
-    yield toHeader(sample, labels)
+    if (!first.done) yield toHeader(first.value, labels)
     for await (const row of all) yield toCells(row)
   } else if (form === '.jsonl') for await (const row of all) yield toLine(row, labels)
   else yield* encodeRows(tableOf(sample, form === '.arrow' ? 'arrow' : 'parquet'), all)
@@ -78,7 +78,7 @@ function toLine({ expression, ...row }: FeatureRow, labels: readonly string[]): 
 
 const POINTS = ['leftEye', 'rightEye', 'nose', 'leftMouth', 'rightMouth']
 
-function toHeader(sample: Partial<FeatureRow>, labels: readonly string[]): string {
+function toHeader(sample: FeatureRow, labels: readonly string[]): string {
   const names: Readonly<Record<string, readonly string[]>> = {
     box: ['x1', 'y1', 'x2', 'y2'],
     landmarks: POINTS.flatMap(point => [`${point}X`, `${point}Y`]),

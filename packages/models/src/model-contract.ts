@@ -112,8 +112,8 @@ export async function readModel(
     readFile(file).catch((thrown: unknown) => {
       throw new FormatError(`${file}: not readable, wanted ${what}`, { path: file }, thrown)
     })
-  const json = await read(place, `the contract of the model; for example: ${EXAMPLE}`)
   const bytes = await read(onnx, 'an ONNX model')
+  const json = await read(place, `the contract of the model; for example: ${EXAMPLE}`)
   const form = parseContract(json.toString(), place, output)
   const digest = sha256(`${sha256(bytes)} ${JSON.stringify(form)}`)
   const described = JSON.parse(json.toString()) as Json
