@@ -13,7 +13,14 @@ import {
   openArtifact,
   readVectors,
 } from '@deepfever/formats'
-import { collectFfmpeg, findFfmpeg, readPicture } from '@deepfever/media'
+import {
+  collectFfmpeg,
+  decodeCrop,
+  encodeJpeg,
+  findFfmpeg,
+  readPicture,
+  resizePicture,
+} from '@deepfever/media'
 import {
   BACKBONES,
   STUDENT,
@@ -22,6 +29,7 @@ import {
   openOnnxExtractor,
   studentNetwork,
 } from '@deepfever/models'
+import { writeOnnxModel } from '@deepfever/runtime/onnx'
 import t, { type Test } from 'tap'
 import { openExtractor, searchVectors, stages, toVectorSet } from '../src/index.ts'
 
@@ -172,6 +180,56 @@ t.test('a clip: frames with their times; a broken one is counted', async t => {
   t.match(ended, { code: 0, said: ['ended early ', 'wrote '] })
 })
 
+t.test(
+  "a contract for another's classifier: its features, probabilities of its logits",
+  async t => {
+    const contract = fileURLToPath(new URL('../contracts/emotieffnet-b0-8.json', import.meta.url))
+    const classes = 8
+    const weights = Float32Array.from({ length: classes * 3 }, (_, i) => Math.cos(i))
+    const onnx = writeOnnxModel({
+      name: 'classifier',
+      inputs: [{ name: 'input', type: 'float32', shape: ['batch_size', 3, 224, 224] }],
+      outputs: [{ name: 'output', type: 'float32', shape: ['batch_size', classes] }],
+      constants: [
+        { name: 'weight', shape: [classes, 3], values: weights },
+        { name: 'bias', shape: [classes], values: new Float32Array(classes) },
+      ],
+      nodes: [
+        { op: 'GlobalAveragePool', inputs: ['input'], outputs: ['pooled'] },
+        { op: 'Flatten', inputs: ['pooled'], outputs: ['features'] },
+        {
+          ...{ op: 'Gemm', inputs: ['features', 'weight', 'bias'], outputs: ['output'] },
+          attributes: { transB: 1 },
+        },
+      ],
+    })
+    const dir = t.testdir({ 'classifier.onnx': Buffer.from(onnx) })
+    const extractor = await openExtractor({ model: join(dir, 'classifier.onnx'), contract })
+    t.teardown(() => extractor.close())
+    t.equal(extractor.labels[4], 'Happiness')
+    const [face] = await extractor.extract(join(photos, 'grace-hopper.jpg'))
+    const { data } = await decodeCrop(face!.crop, 224)
+    const means = [0, 1, 2].map(c => {
+      let sum = 0
+      for (let i = c; i < data.length; i += 3) sum += data[i]! / 255
+      return (sum / (224 * 224) - [0.485, 0.456, 0.406][c]!) / [0.229, 0.224, 0.225][c]!
+    })
+    t.equal(face!.embedding.length, 3)
+    means.forEach((mean, c) => t.ok(Math.abs(face!.embedding[c]! - mean) < 1e-4, `channel ${c}`))
+    const raised = Array.from({ length: classes }, (_, k) =>
+      Math.exp(means.reduce((sum, mean, c) => sum + mean * weights[k * 3 + c]!, 0)),
+    )
+    const sum = raised.reduce((a, b) => a + b)
+    raised.forEach((value, k) => t.ok(Math.abs(face!.expression![k]! - value / sum) < 1e-4))
+    const pooled = JSON.parse(await readFile(contract, 'utf8')) as { outputs: object }
+    const wrong = { ...pooled, outputs: { output: { feeds: 'features' } } }
+    await writeFile(join(dir, 'contract.json'), JSON.stringify(wrong))
+    await t.rejects(openExtractor({ model: join(dir, 'classifier.onnx') }), {
+      message: /output features comes from Flatten, wanted Gemm/,
+    })
+  },
+)
+
 t.test('no contract, no input, no such form: what is wanted is said', async t => {
   const { dir, model, onnx } = await prepare(t)
   await mkdir(join(dir, 'bare'))
@@ -290,17 +348,21 @@ t.test('a run that was stopped goes on, and gives the file of one that was not',
   const { input, ...contract } = JSON.parse(
     await readFile(join(dir, 'model/contract.json'), 'utf8'),
   ) as { readonly input: object }
-  const blocksOfFour = JSON.stringify({ input: { ...input, batch: 4 }, ...contract })
-  await writeFile(join(dir, 'model/contract.json'), blocksOfFour)
+  const blocksOfTwo = JSON.stringify({ input: { ...input, batch: 2 }, ...contract })
+  await writeFile(join(dir, 'model/contract.json'), blocksOfTwo)
   await mkdir(join(dir, 'many'))
-  for (let i = 0; i < 10; i++)
-    await link(join(dir, 'pictures/b/grace-hopper.jpg'), join(dir, 'many', `${i}.jpg`))
-  for (const form of ['parquet', 'arrow', 'csv', 'jsonl']) {
+  const photo = await readPicture(join(photos, 'grace-hopper.jpg'))
+  await writeFile(
+    join(dir, 'many/0.jpg'),
+    await encodeJpeg(await resizePicture(photo, 240, 300, 'linear')),
+  )
+  for (let i = 1; i < 6; i++) await link(join(dir, 'many/0.jpg'), join(dir, 'many', `${i}.jpg`))
+  for (const form of ['parquet', 'jsonl']) {
     const words = (out: string) => [join(dir, 'many'), `--model=${model}`, `--out=${out}`]
     const [whole, other] = [join(dir, `whole.${form}`), join(dir, `other.${form}`)]
     t.match(await run('extract', ...words(whole)), { code: 0 })
     // Behind the first block, within the second.
-    const stopped = await run('extract', { stopAt: 6 }, ...words(other))
+    const stopped = await run('extract', { stopAt: 3 }, ...words(other))
     t.match(stopped, { code: 1, said: [/^failed stopped; the same command goes on/] })
     t.strictSame(await readdir(`${other}.work`), ['part-00000.arrow', 'state.json'])
     t.match(await run('extract', ...words(other)), { code: 0, said: ['going on ', 'wrote '] })
@@ -313,7 +375,7 @@ t.test('a run that was stopped goes on, and gives the file of one that was not',
   // Of another model, nothing is gone on with.
   const out = join(dir, 'f.csv')
   const words = [join(dir, 'many'), `--model=${model}`, `--out=${out}`]
-  t.match(await run('extract', { stopAt: 6 }, ...words), { code: 1 })
+  t.match(await run('extract', { stopAt: 3 }, ...words), { code: 1 })
   await writeFile(model, Buffer.concat([onnx, Buffer.of(0x3a, 0)]))
   t.match(await run('extract', ...words), { code: 0, said: ['wrote '] })
 })

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FormatError, messageOf } from '@deepfever/core'
 import { sha256, toTerms, type Terms } from '@deepfever/formats'
+import { exposeInput } from '@deepfever/runtime/onnx'
 import { BLOCK, openModelExtractor, type Extractor } from './extractor.ts'
 
 /** How pixels go into a model and where its vector comes out. */
@@ -100,6 +101,7 @@ export interface DescribedModel {
 
 /**
  * Reads an ONNX file and its contract: `contract`, or where that is empty contract.json beside it.
+ * An output that the contract says `"feeds"` another one is made one of the graph.
  *
  * @throws FormatError with an example where there is no contract, or naming its wrong field
  */
@@ -112,11 +114,15 @@ export async function readModel(
     readFile(file).catch((thrown: unknown) => {
       throw new FormatError(`${file}: not readable, wanted ${what}`, { path: file }, thrown)
     })
-  const bytes = await read(onnx, 'an ONNX model')
+  const stored = await read(onnx, 'an ONNX model')
   const json = await read(place, `the contract of the model; for example: ${EXAMPLE}`)
-  const form = parseContract(json.toString(), place, output)
-  const digest = sha256(`${sha256(bytes)} ${JSON.stringify(form)}`)
+  const said = parseContract(json.toString(), place, output)
   const described = JSON.parse(json.toString()) as Json
+  const { feeds } = ((described['outputs'] as Json)[said.output] ?? {}) as Json
+  const { model: bytes, name } =
+    typeof feeds === 'string' ? exposeInput(stored, feeds) : { model: stored, name: said.output }
+  const form = { ...said, output: name }
+  const digest = sha256(`${sha256(bytes)} ${JSON.stringify(form)}`)
   const terms = toTerms(described['terms'])
   return { path: onnx, bytes, form, digest, terms, contract: described }
 }
