@@ -31,6 +31,9 @@ async function describe(imported: ReadonlySet<string>): Promise<object> {
     if (version === undefined) throw new Error(`no workspace depends on ${name}, which is imported`)
     return [name, version] as const
   })
+  const notices = await readFile(join(door, 'THIRD-PARTY.md'), 'utf8')
+  const unnamed = [...imported].find(name => !notices.includes(name))
+  if (unnamed !== undefined) throw new Error(`THIRD-PARTY.md does not name ${unnamed}`)
   const media = known.find(({ room }) => room === 'media')!.json
   return {
     name: own.name,

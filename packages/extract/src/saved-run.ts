@@ -5,7 +5,7 @@ import { writeWholeFile } from '@deepfever/models'
 import { tableOf } from './feature-file.ts'
 
 /** What a run has done. */
-export interface Tally {
+interface Tally {
   /** pictures and clips that are finished */
   readonly inputs: number
   /** pictures and frames that were read well */
