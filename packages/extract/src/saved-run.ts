@@ -1,5 +1,5 @@
-import { readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, readdir, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { decodeShard, encodeShard, takeLock, type FeatureRow } from '@deepfever/formats'
 import { writeWholeFile } from '@deepfever/models'
 import { tableOf } from './feature-file.ts'
@@ -40,6 +40,14 @@ const NOTHING: Tally = { inputs: 0, pictures: 0, faces: 0, codes: {} }
 const ROWS = 4096
 const PART_MS = 60_000
 
+/** Removes what killed runs had begun to write of `out`. */
+async function removeParts(out: string): Promise<void> {
+  const start = `${basename(out)}.`
+  for (const name of await readdir(dirname(out)))
+    if (name.startsWith(start) && /^\d+\.part$/.test(name.slice(start.length)))
+      await rm(join(dirname(out), name), { force: true })
+}
+
 /**
  * Opens the work folder of `out`; what other work (`digest`) left there is written over.
  *
@@ -48,6 +56,7 @@ const PART_MS = 60_000
 export async function openSavedRun(out: string, digest: string): Promise<SavedRun> {
   const folder = `${out}.work`
   const unlock = await takeLock(folder)
+  await removeParts(out)
   const place = join(folder, 'state.json')
   const partOf = (i: number) => join(folder, `part-${String(i).padStart(5, '0')}.arrow`)
   const found = await readFile(place, 'utf8').then(

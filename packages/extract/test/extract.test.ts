@@ -365,6 +365,7 @@ t.test('a run that was stopped goes on, and gives the file of one that was not',
     const stopped = await run('extract', { stopAt: 3 }, ...words(other))
     t.match(stopped, { code: 1, said: [/^failed stopped; the same command goes on/] })
     t.strictSame(await readdir(`${other}.work`), ['part-00000.arrow', 'state.json'])
+    await writeFile(`${other}.123.part`, 'of a killed run')
     t.match(await run('extract', ...words(other)), { code: 0, said: ['going on ', 'wrote '] })
     t.ok((await readFile(whole)).equals(await readFile(other)), `${form}: the same bytes`)
   }
