@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { join } from 'node:path'
 import t from 'tap'
 import { runStage, silentLog, type Log, type Stage } from '@deepfever/core'
@@ -57,6 +58,12 @@ const manners: Record<string, (answer: ServerResponse, times: number) => void> =
     answer.on('error', () => {})
   },
   silent: () => {},
+  drip: answer => {
+    answer.writeHead(200, { 'content-type': 'image/jpeg' })
+    const drop = setInterval(() => answer.write(Buffer.of(0xff)), 100)
+    answer.on('close', () => clearInterval(drop))
+  },
+  packed: answer => send(answer, { 'content-encoding': 'gzip' }, gzipSync(jpeg)),
   rude: answer => void answer.destroy(),
 }
 const server = createServer((request: IncomingMessage, answer) => {
@@ -122,7 +129,7 @@ t.test(
       ...{ forbidden: 'refused', teapot: 'http_error', broken: 'server_error' },
       ...{ optout: 'opted_out', page: 'not_a_picture', liar: 'not_a_picture', cut: 'cut_off' },
       ...{ short: 'cut_off', empty: 'empty_file', huge: 'too_large', endless: 'too_large' },
-      ...{ silent: 'timeout', rude: 'network_error' },
+      ...{ silent: 'timeout', drip: 'timeout', rude: 'network_error', packed: 'not_a_picture' },
     }
     t.same(await codesOf(root), wanted)
     t.match(said.at(-1), { event: 'fetched', ok: 4, gone: 2, opted_out: 1 })
@@ -139,6 +146,20 @@ t.test(
     }
   },
 )
+
+t.test('pauses between tries double', async t => {
+  const root = t.testdir({ [NAME]: listOf([`${base}/p/slow.jpg`]) })
+  const times: number[] = []
+  manners['slow'] = answer => {
+    times.push(performance.now())
+    send(answer, {}, jpeg, 503)
+  }
+  t.equal((await fetchAll(root, { pause: '0.1', tries: '4' })).code, 0)
+  t.same(await codesOf(root), { slow: 'server_error' })
+  // Half to one and a half of 0.1, 0.2 and 0.4 s; timers may be early by a millisecond.
+  for (const [i, least] of [50, 100, 200].entries())
+    t.ok(times[i + 1]! - times[i]! >= least - 2, `pause ${i + 1}: ${times[i + 1]! - times[i]!} ms`)
+})
 
 t.test(
   'a killed run goes on: a lost picture is fetched, a cut line of the index dropped',

@@ -227,6 +227,57 @@ t.test(
   },
 )
 
+t.test("FEC's lists: rows that are unsound, cut off or of another encoding", async t => {
+  const face = (name: string, box = '0.1,0.4,0.2,0.6') => `"http://x.example/${name}.jpg",${box}`
+  const rest = (...answers: number[]) =>
+    ['ONE_CLASS_TRIPLET', ...answers.map((answer, i) => `42${i},${answer}`)].join(',')
+  const row = (first: string, end = rest(2, 2, 2)) => `${first},${face('b')},${face('c')},${end}`
+  const list = (text: string | Buffer) => ({ 'faceexp-comparison-data-test-public.csv': text })
+  const head = 'url,code,path,sizeBytes\n'
+  const root = t.testdir({
+    rows: {
+      ...list(
+        Buffer.concat([
+          Buffer.from(
+            [
+              row(face('a')),
+              row(face('a'), rest(4, 4, 4)),
+              row(face('a'), rest(0, 2, 2)),
+              row(face('a'), 'FOUR_CLASS_TRIPLET,1,2'),
+              row(face('a', '0.1,1.4,0.2,0.6')),
+              row(face('a', '0.4,0.1,0.2,0.6')),
+              row(face('a', 'NaN,0.4,0.2,0.6')),
+              row(face('a'), `${rest(2, 2)},429`),
+              '',
+            ].join('\n'),
+          ),
+          Buffer.from(`${row(face('\xe9'))}\n`, 'latin1'),
+        ]),
+      ),
+      'fec-images.csv': `${head}"http://x.example/b.jpg",ok,../secret.jpg,1\n`,
+      images: { 'a.jpg': 'x', 'c.jpg': 'x' },
+    },
+    'secret.jpg': 'x',
+    wide: list(Buffer.from(row(face('a')), 'utf16le')),
+    cut: list(row(face('a')).slice(0, 60)),
+  })
+  const { triplets, rejects, readings } = await readFec(await open(join(root, 'rows'), 'fec'))
+  t.same(triplets, [])
+  t.same(
+    rejects.map(({ code }) => code),
+    ['missing_picture', ...Array.from({ length: 8 }, () => 'bad_row')],
+    'the index leads out of the folder: not followed',
+  )
+  t.equal(readings.filter(reading => 'picture' in reading).length, 2)
+  for (const [name, message] of [
+    ['wide', /public\.csv: found zero bytes, wanted UTF-8 text; convert it with: iconv/],
+    ['cut', /public\.csv: not readable as CSV: Quote Not Closed/],
+  ] as const) {
+    const source = await open(join(root, name), 'fec')
+    await t.rejects(readFec(source), { name: 'FormatError', message })
+  }
+})
+
 t.test('a folder that is not the corpus says what is missing', async t => {
   const root = t.testdir({ 'other.txt': 'x' })
   const none = { name: 'StageError' }

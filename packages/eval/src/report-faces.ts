@@ -56,10 +56,10 @@ export const leakageSection = ({ tested, leaked, triplets, examples }: LeakageRe
   <section>
     <h2>Leakage</h2>
     <p>
-      ${leaked} of ${tested} test faces have a near-duplicate in training (found by perceptual hash,
-      thumbnail and features, then compared as
-      pictures)${triplets !== undefined && `; ${triplets} triplets name one`}. The headline leaves
-      them out.
+      ${leaked} of ${tested} test faces have a near-duplicate in training (found by
+      ${triplets === undefined ? 'perceptual hash, thumbnail and features' : 'perceptual hash and thumbnail'},
+      then compared as pictures)${triplets !== undefined && `; ${triplets} triplets name one`}. The
+      headline leaves them out.
     </p>
     ${
       examples.length > 0 &&

@@ -68,7 +68,7 @@ figure.curve { margin: 0 0 1rem; }
 .near { display: flex; gap: .4rem; }
 .near figure { margin: 0; width: 3.6rem; }
 .near img, .near .no-picture { width: 3.6rem; height: 3.6rem; }
-.near figcaption { font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; }
+.near figcaption { font-size: .7rem; color: var(--soft); overflow-wrap: anywhere; }
 .funnel { table-layout: fixed; }
 .funnel th { overflow-wrap: anywhere; }
 .funnel th .soft { font-weight: 400; }
