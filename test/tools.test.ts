@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseShard } from '@deepfever/core'
 import t, { type Test } from 'tap'
 import { compare, median, type Side } from '../tools/bench/bench.ts'
 import { repositoryRoot } from '../tools/faults.ts'
@@ -165,6 +166,23 @@ t.test('a verification that is asked for wrongly ends with status 2', async t =>
     })
   t.match(run('moddels'), { status: 2, stderr: /found moddels, wanted one of models, training/ })
   t.match(run('files', 'nowhere'), { status: 2, stderr: /no reference at nowhere/ })
+})
+
+t.test('every pod of the Kubernetes job does a part of its own, and together they do all', t => {
+  const job = readFileSync(join(repositoryRoot, 'tools/cluster/indexed-job.yaml'), 'utf8')
+  const completions = /completions: (\d+)\n/.exec(job)?.[1]
+  const told = /name: JOB_COMPLETIONS\n\s+value: '(\d+)'/.exec(job)?.[1]
+  t.equal(told, completions, 'what Kubernetes does and what it tells')
+  t.match(job, '- --shard=auto\n')
+  const parts = Array.from({ length: Number(completions) }, (_, i) => {
+    const env = { JOB_COMPLETION_INDEX: String(i), JOB_COMPLETIONS: told }
+    return parseShard('auto', env)?.index
+  })
+  t.same(
+    parts,
+    Array.from(parts, (_, i) => i + 1),
+  )
+  t.end()
 })
 
 t.test('a bench takes turns and answers medians and the range of ratios', async t => {

@@ -1,15 +1,17 @@
 // tap: test/faults.test.ts covers src/ingest-detect.ts
-// DEEPFEVER_KILLS=20 kills so many runs; without it three, which fits into every test run.
+// DEEPFEVER_KILLS=20 kills so many runs; without it three, which fits into every test run. Only what
+// is killed is a process of its own: each takes a second to start, several on a busy machine.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { crc32, deflateSync } from 'node:zlib'
-import { openRandom } from '@deepfever/core'
+import { openRandom, runStage, silentLog, type Stage } from '@deepfever/core'
 import { readManifest } from '@deepfever/formats'
 import { collectFfmpeg, findFfmpeg, readPicture } from '@deepfever/media'
 import t from 'tap'
+import { rooms } from '../src/rooms.ts'
 
 const program = fileURLToPath(new URL('../bin/deepfever.mjs', import.meta.url))
 const photo = fileURLToPath(new URL('../../../datasets/demo/photos/astronaut.png', import.meta.url))
@@ -33,14 +35,25 @@ function start(argv: readonly string[]) {
   const env = { PATH: process.env.PATH, DEEPFEVER_LOG: 'json' }
   const child = spawn(process.execPath, [program, ...argv], {
     env,
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: 'ignore',
   })
-  let said = ''
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, said }))
-  return { child, ended }
+  return { child, ended: once(child, 'close') }
 }
-const run = (...argv: string[]) => start(argv).ended
+
+/** Runs a stage in this process; gives its exit code and the message it failed with. */
+async function run(room: string, target: string, ...argv: string[]) {
+  let said = ''
+  const log = {
+    ...silentLog,
+    event(name: string, fields?: Readonly<Record<string, unknown>>) {
+      if (name === 'failed') said += String(fields?.['message'])
+    },
+  }
+  const { stages } = await rooms[room]!()
+  const stage = stages.find(({ name }) => name === `${room} ${target}`) as unknown as Stage
+  const code = await runStage(stage, argv, { log, signal: new AbortController().signal }, () => {})
+  return { code, said }
+}
 
 const digestOf = async (out: string) => (await readManifest(out))?.digest
 
@@ -49,9 +62,9 @@ t.test(
   async t => {
     const dir = t.testdir({})
     await makeClips(join(dir, 'clips'), 4)
-    const command = ['ingest+detect', 'clips', `--source=${dir}/clips`, '--fps=4']
+    const command = ['ingest+detect', 'clips', `--source=${dir}/clips`, '--fps=4'] as const
     const began = performance.now()
-    t.equal((await run(...command, `--out=${dir}/whole`)).code, 0)
+    t.same((await start([...command, `--out=${dir}/whole`]).ended)[0], 0)
     const wholeMs = performance.now() - began
     const wanted = await digestOf(join(dir, 'whole'))
     const random = openRandom(`kills/${process.env.DEEPFEVER_SEED ?? ''}`)
@@ -74,7 +87,7 @@ t.test('a flipped bit is named; of two runs into one place one is done', async t
   const dir = t.testdir({})
   await makeClips(join(dir, 'clips'), 2)
   const frames = `${dir}/frames`
-  const ingest = ['ingest', 'videos', `--source=${dir}/clips`, '--fps=2']
+  const ingest = ['ingest', 'videos', `--source=${dir}/clips`, '--fps=2'] as const
   const [one, two] = await Promise.all([
     run(...ingest, `--out=${frames}`),
     run(...ingest, `--out=${frames}`),
@@ -95,7 +108,7 @@ const isRoot = process.getuid?.() === 0 && 'root writes everywhere'
 t.test('a place that is read-only is named', { skip: isRoot }, async t => {
   const dir = t.testdir({ locked: {} })
   await makeClips(join(dir, 'clips'), 1)
-  const ingest = ['ingest', 'videos', `--source=${dir}/clips`]
+  const ingest = ['ingest', 'videos', `--source=${dir}/clips`] as const
   await chmod(join(dir, 'locked'), 0o555)
   const locked = await run(...ingest, `--out=${dir}/locked/frames`)
   t.equal(locked.code, 1)
@@ -120,7 +133,7 @@ t.test('a full disk is named, earlier artifacts stay, and the run goes on with r
   const small = join(dir, 'small')
   const tried = await withSmallDisk(small, async () => {
     await makeClips(join(dir, 'clips'), 2)
-    const ingest = ['ingest', 'videos', `--source=${dir}/clips`]
+    const ingest = ['ingest', 'videos', `--source=${dir}/clips`] as const
     const first = join(small, 'first')
     t.equal((await run(...ingest, `--out=${first}`, '--fps=0.5', '--max-side=64')).code, 0)
     const before = await digestOf(first)

@@ -13,6 +13,7 @@ import {
   parseOptions,
   path,
 } from '../src/options.ts'
+import { isInPart, parseShard } from '../src/part.ts'
 import { mapOrdered } from '../src/pool.ts'
 import { toClock } from '../src/progress.ts'
 import { commonOptions, defineStage, runStage } from '../src/stage.ts'
@@ -164,5 +165,26 @@ t.test('html escapes what is put into it', t => {
       '&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;.mp43</p>',
   )
   t.equal(html`<b>${html`<i>${'&'}</i>`}</b>`.toString(), '<b><i>&amp;</i></b>')
+  t.end()
+})
+
+t.test('--shard=auto takes the part from Slurm or Kubernetes; without them it is refused', t => {
+  const slurm = (id: string, first: string, count: string) => ({
+    ...{ SLURM_ARRAY_TASK_ID: id, SLURM_ARRAY_TASK_MIN: first, SLURM_ARRAY_TASK_COUNT: count },
+  })
+  t.same(parseShard('auto', slurm('1', '1', '64')), { index: 1, count: 64 })
+  t.same(parseShard('auto', slurm('63', '0', '64')), { index: 64, count: 64 })
+  const pod = { JOB_COMPLETION_INDEX: '0', JOB_COMPLETIONS: '8' }
+  t.same(parseShard('auto', pod), { index: 1, count: 8 })
+  t.throws(() => parseShard('auto', { JOB_COMPLETION_INDEX: '0' }), {
+    name: 'UsageError',
+    message: /found 1 of NaN, wanted SLURM_ARRAY_TASK_ID .* JOB_COMPLETIONS/,
+  })
+  t.throws(() => parseShard('auto', slurm('7', '1', '4')), { message: /found 7 of 4/ })
+  t.throws(() => parseShard('auto', {}), { message: /found no such numbers/ })
+  t.throws(() => parseShard('3/2', {}), { message: /wanted i\/n with i from 1 to n/ })
+  const digest = 'ffffffffffff'
+  const taking = [1, 2, 3].filter(index => isInPart(digest, { index, count: 3 }))
+  t.same(taking, [3], 'one part takes it')
   t.end()
 })

@@ -30,7 +30,7 @@ interface SignatureIndex {
 }
 
 /**
- * An index over `signatures` (128 bits each) in typed arrays: bands x 20 to 24 bytes each.
+ * An index over `signatures` (128 bits each) in typed arrays: bands x 24 to 32 bytes each.
  * Signatures that differ in fewer bits than there are bands have a whole band in common, so one
  * hash table a band finds them (multi-index hashing, Norouzi et al. 2012). Answers are exact.
  *

@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Log } from '@deepfever/core'
-import type { FileEntry, Reject, ShardEntry } from './manifest.ts'
+import { sha256, type FileEntry, type Reject, type ShardEntry } from './manifest.ts'
 
 /** What a run has written and counted so far. */
 export interface State {
@@ -13,7 +13,7 @@ export interface State {
   metadata: Record<string, unknown>
 }
 
-/** `<work>/journal`: a first line with the work's digest, then one line a safe point. */
+/** `<work>/journal`: a first line with the work's digest, then one line a safe point, with sha256. */
 export interface Journal {
   readonly state: State
   /** items finished by earlier, interrupted runs */
@@ -31,21 +31,26 @@ const emptyState = (): State => ({
   metadata: {},
 })
 
-/** The safe points in a journal of this work; a last line that was cut off by a kill is left out. */
-async function readPoints(
-  file: string,
-  digest: string,
-): Promise<{ items: string[]; state: State }[]> {
+interface Point {
+  readonly items: readonly string[]
+  readonly state: State
+}
+
+const toLine = (point: Point): string => {
+  const json = JSON.stringify(point)
+  return `${sha256(json)} ${json}\n`
+}
+
+/** The safe points in a journal of this work, up to a line that a kill cut off or that was damaged. */
+async function readPoints(file: string, digest: string): Promise<Point[]> {
   const text = await readFile(file, 'utf8').catch(() => '')
   const [first, ...lines] = text.split('\n').slice(0, -1)
   if (first !== digest) return []
-  const points: { items: string[]; state: State }[] = []
+  const points: Point[] = []
   for (const line of lines) {
-    try {
-      points.push(JSON.parse(line) as { items: string[]; state: State })
-    } catch {
-      break
-    }
+    const [sum, json] = [line.slice(0, 64), line.slice(65)]
+    if (sha256(json) !== sum) break
+    points.push(JSON.parse(json) as Point)
   }
   return points
 }
@@ -65,13 +70,13 @@ export async function openJournal(
   if (points.length === 0) await rm(parts, { recursive: true, force: true })
   await mkdir(parts, { recursive: true })
   // Rewritten whole: a line cut off by a kill must not run into the next one.
-  await writeFile(file, [digest, ...points.map(p => JSON.stringify(p)), ''].join('\n'))
+  await writeFile(file, `${digest}\n${points.map(toLine).join('')}`)
   const state = points.at(-1)?.state ?? emptyState()
   const done = new Set(points.flatMap(point => point.items))
   if (done.size > 0) log.event('continues', { work, itemsDone: done.size })
   return {
     state,
     done,
-    record: items => appendFile(file, `${JSON.stringify({ items, state })}\n`, { flush: true }),
+    record: items => appendFile(file, toLine({ items, state }), { flush: true }),
   }
 }

@@ -171,6 +171,9 @@ export function parseManifest(json: string, place: string): Manifest {
     if (!Array.isArray(value[key])) fail(key, value[key], 'a list')
   if (!isLedger(value.ledger as Record<string, unknown>))
     fail('ledger', value.ledger, 'inputs, outputs and rejects with count and example')
+  const { inputs, outputs, rejects } = value.ledger as unknown as Ledger
+  const sum = Object.values(rejects).reduce((total, { count }) => total + count, outputs)
+  if (sum !== inputs) fail('inputs of the ledger', inputs, `${sum}, its outputs and rejects`)
   for (const entry of value.inputs as unknown[])
     if (!isInput(entry)) fail('input', entry, 'role and digest')
   // Absent where the artifact was made before terms were kept.

@@ -1,4 +1,4 @@
-// tap: test/properties.test.ts covers src/foreign/tar.ts, src/arrow.ts, src/parquet.ts, src/shard.ts, src/table.ts, src/manifest.ts, src/artifact.ts
+// tap: test/properties.test.ts covers src/foreign/tar.ts, src/arrow.ts, src/parquet.ts, src/shard.ts, src/table.ts, src/manifest.ts, src/artifact.ts, src/journal.ts
 // DEEPFEVER_DAMAGES=1000 damages each format so often; without it 100 times.
 import { deepStrictEqual } from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -9,7 +9,10 @@ import t from 'tap'
 import { FormatError, silentLog } from '@deepfever/core'
 import {
   bytes,
+  decodeNpy,
+  decodeSafetensors,
   decodeShard,
+  decodeTorch,
   defineTable,
   encodeShard,
   float32,
@@ -19,10 +22,17 @@ import {
   int64,
   listTar,
   openArtifact,
+  readCsv,
+  readVectors,
+  stateDictOf,
+  targets,
   utf8,
   writeArtifact,
+  type Ledger,
   type RowOf,
+  type StateDict,
 } from '../src/index.ts'
+import { openJournal } from '../src/journal.ts'
 
 const damages = Number(process.env['DEEPFEVER_DAMAGES'] ?? 100)
 t.setTimeout(60_000 + damages * 500)
@@ -146,7 +156,9 @@ for (const [storage, table] of Object.entries(tables)) {
         if (manifestRead instanceof Error) throw manifestRead
         const { rows, ledger } = manifestRead as typeof whole
         if (!isDeepStrictEqual(rows, whole.rows)) throw new Error('other rows were read')
-        Object.values(ledger.rejects).map(({ count }) => count.toFixed())
+        const countsOf = ({ inputs, outputs, rejects }: Ledger) =>
+          [inputs, outputs, ...Object.values(rejects).map(({ count }) => count)].join()
+        if (countsOf(ledger) !== countsOf(whole.ledger)) throw new Error('other counts were read')
       }
     })
     await fc.assert(property, { numRuns: damages })
@@ -212,4 +224,113 @@ t.test('tar: a damaged file is a FormatError, or its members lie inside it', asy
   })
   await fc.assert(property, { numRuns: damages })
   t.ok(refused > 0.2 * damages, `${refused} of ${damages} damaged files were refused`)
+})
+
+const golden = (name: string) =>
+  readFile(join(import.meta.dirname, '../../../test/golden/files', name))
+
+/** Damages a file; gives how often it was refused, the rest having passed `check`. */
+async function damage(
+  whole: Uint8Array,
+  check: (file: Uint8Array) => Promise<void> | void,
+): Promise<number> {
+  let refused = 0
+  const property = fc.asyncProperty(anyDamage, async drawn => {
+    try {
+      await check(damaged(whole, drawn))
+    } catch (thrown) {
+      if (!(thrown instanceof FormatError)) throw thrown
+      refused++
+    }
+  })
+  await fc.assert(property, { numRuns: damages })
+  return refused
+}
+
+const plainTensors = (tensors: StateDict) =>
+  [...tensors].map(([name, { shape, dtype, values }]) => ({
+    ...{ name, shape, dtype, values: Array.from(values as Float32Array, Number) },
+  }))
+
+function checkTensors(tensors: StateDict): void {
+  for (const [name, { shape, values }] of tensors)
+    if (values.length !== shape.reduce((product, size) => product * size, 1))
+      throw new Error(`${name} has ${values.length} values in shape ${shape.join()}`)
+}
+
+t.test('torch zip: a damaged file is a FormatError or reads as it was written', async t => {
+  const file = await golden('zip.pt')
+  const whole = plainTensors(stateDictOf(decodeTorch(file, 'zip.pt'), 'zip.pt'))
+  const refused = await damage(file, bytes => {
+    const found = plainTensors(stateDictOf(decodeTorch(bytes, 'zip.pt'), 'zip.pt'))
+    if (!isDeepStrictEqual(found, whole)) throw new Error('other tensors were read')
+  })
+  t.ok(refused > 0.5 * damages, `${refused} of ${damages} were refused`)
+})
+
+// These have no checksums of their own. Where they stand in an artifact, its manifest has one.
+const unchecked: Readonly<Record<string, (file: Uint8Array) => void>> = {
+  'legacy.pt': file => checkTensors(stateDictOf(decodeTorch(file, 'legacy.pt'), 'legacy.pt')),
+  'reference.safetensors': file => checkTensors(decodeSafetensors(file, 'safetensors').tensors),
+  'landmarks.npy': file => {
+    const { shape, values } = decodeNpy(file, 'npy')
+    if (values.length !== shape.reduce((product, size) => product * size, 1))
+      throw new Error(`${values.length} values in shape ${shape.join()}`)
+  },
+}
+for (const [name, check] of Object.entries(unchecked))
+  t.test(`${name}: a damaged file is a FormatError, or whole tensors`, async t => {
+    const refused = await damage(await golden(name), check)
+    t.ok(refused > 0.3 * damages, `${refused} of ${damages} were refused`)
+  })
+
+t.test('CSV: a damaged list is a FormatError, or rows of text', async t => {
+  const place = join(t.testdir({}), 'list.csv')
+  const whole = Buffer.from('id,"a ""b"", c",3\r\nd,"e\nf",5\ng,h,0.25\n')
+  const refused = await damage(whole, async file => {
+    await writeFile(place, file)
+    for await (const row of readCsv(place))
+      if (!row.every(cell => typeof cell === 'string')) throw new Error('a cell is no text')
+  })
+  t.ok(refused > 0, `${refused} of ${damages} were refused`)
+})
+
+t.test('Parquet of others: a damaged file is a FormatError, or vectors of one width', async t => {
+  const place = join(t.testdir({}), 'vectors.parquet')
+  const rows = ['a', 'b', 'c'].map(faceId => ({
+    ...{ faceId, view: 'plain', target: Float32Array.of(1, 2, 3) },
+  }))
+  const refused = await damage(await encodeShard(targets, rows), async file => {
+    await writeFile(place, file)
+    const widths = new Set<number>()
+    const vectors = await readVectors(place, 'faceId', 'target')
+    for await (const { id, vector } of vectors.rows()) {
+      if (typeof id !== 'string' || !vector.every(Number.isFinite)) throw new Error('no such row')
+      widths.add(vector.length)
+    }
+    if (widths.size > 1) throw new Error(`vectors of ${[...widths].join(' and ')}`)
+  })
+  t.ok(refused > 0.2 * damages, `${refused} of ${damages} were refused`)
+})
+
+t.test('journal: a damaged one goes on behind the safe points before the damage', async t => {
+  const dir = t.testdir({})
+  const [file, parts] = [join(dir, 'journal'), join(dir, 'parts')]
+  const written = await openJournal(dir, parts, 'work', silentLog)
+  const points = [{ inputs: 0, done: [] as string[] }]
+  for (const item of ['a', 'b', 'c']) {
+    written.state.inputs++
+    await written.record([item])
+    points.push({ inputs: written.state.inputs, done: [...points.at(-1)!.done, item] })
+  }
+  const whole = await readFile(file)
+  let earlier = 0
+  await damage(whole, async bytes => {
+    await writeFile(file, bytes)
+    const { state, done } = await openJournal(dir, parts, 'work', silentLog)
+    const found = { inputs: state.inputs, done: [...done] }
+    if (!points.some(point => isDeepStrictEqual(point, found))) throw new Error('no safe point')
+    if (done.size < 3) earlier++
+  })
+  t.ok(earlier > 0.8 * damages, `${earlier} of ${damages} went on earlier`)
 })

@@ -16,7 +16,7 @@ interface Best {
   readonly accuracy: number
 }
 
-/** Where a run stands, beside its tensors; checkpoint.json is this and nothing else. */
+/** Where a run stands, beside its tensors; checkpoint.json is this and its own sha256. */
 export interface RunRecord {
   readonly checkpoint: 1
   /** steps done */
@@ -79,9 +79,26 @@ export async function stepsIn(folder: string): Promise<number[]> {
     .sort((a, b) => b - a)
 }
 
-/** Record of the checkpoint after `step`, without its tensors. */
-export const readRecord = async (folder: string, step: number): Promise<RunRecord> =>
-  JSON.parse(await readFile(join(folder, checkpointName(step), RECORD), 'utf8')) as RunRecord
+/**
+ * Record of the checkpoint after `step`, without its tensors.
+ *
+ * @throws StageError when it is not as it was written
+ */
+export async function readRecord(folder: string, step: number): Promise<RunRecord> {
+  const place = join(folder, checkpointName(step), RECORD)
+  let file: RunRecord & { readonly sha256?: string }
+  try {
+    file = JSON.parse(await readFile(place, 'utf8')) as RunRecord
+  } catch (thrown) {
+    throw new StageError(`${place}: not readable: ${messageOf(thrown)}`, { place }, thrown)
+  }
+  // Absent in checkpoints of earlier releases.
+  const { sha256: wanted, ...record } = file
+  const found = sha256(JSON.stringify(record))
+  if (wanted !== undefined && found !== wanted)
+    throw new StageError(`${place}: sha256 ${found}, wanted ${wanted}`, { place, found, wanted })
+  return record
+}
 
 /**
  * Reads the checkpoint after `step`.
@@ -149,7 +166,8 @@ export async function openCheckpoints(
       const state = encodeSafetensors(new Map([...weights, ...momentum]), { format: 'pt' })
       const whole: RunRecord = { checkpoint: 1, ...record, settings, state: sha256(state) }
       const place = join(folder, checkpointName(record.step))
-      const files = { [STATE]: state, [RECORD]: `${JSON.stringify(whole, null, 1)}\n` }
+      const signed = { ...whole, sha256: sha256(JSON.stringify(whole)) }
+      const files = { [STATE]: state, [RECORD]: `${JSON.stringify(signed, null, 1)}\n` }
       const older = await stepsIn(folder)
       await writeFolder(place, files).catch((thrown: NodeJS.ErrnoException) => {
         throw new StageError(

@@ -1,7 +1,8 @@
 // tap: test/resume.test.ts covers src/checkpoints.ts, src/settings.ts, src/list.ts, src/run-files.ts, src/run-page.ts, src/curve.ts, src/training-loop.ts
 import { appendFile, cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Stage } from '@deepfever/core'
+import { isDeepStrictEqual } from 'node:util'
+import { StageError, openRandom, type Stage } from '@deepfever/core'
 import { openArtifact, takeLock } from '@deepfever/formats'
 import t from 'tap'
 import { readCheckpoint, stepsIn } from '../src/checkpoints.ts'
@@ -80,6 +81,30 @@ t.test('a damaged checkpoint is named and passed over', async t => {
   t.match(said[0], { event: 'warning', message: /step-000000006: passed over: .*sha256/ })
   t.match(said[1], { event: 'training', continuesAt: 4 })
   t.equal((await openArtifact(out, 'checkpoint')).digest, wanted)
+})
+
+t.test('a checkpoint with any byte changed or cut off is refused or is the same', async t => {
+  const { checkpoints } = await stoppedAfter(2, 'flipped')
+  const wanted = await readCheckpoint(checkpoints, 2)
+  const random = openRandom(process.env['DEEPFEVER_SEED'] ?? 'damage')
+  const damages = Number(process.env['DEEPFEVER_DAMAGES'] ?? 50)
+  for (const name of ['checkpoint.json', 'state.safetensors']) {
+    const place = join(checkpoints, 'step-000000002', name)
+    const bytes = await readFile(place)
+    let refused = 0
+    for (let i = 0; i < damages; i++) {
+      const at = random.below(bytes.length)
+      const damaged = i % 4 === 0 ? bytes.subarray(0, at) : Uint8Array.from(bytes)
+      if (i % 4 > 0) damaged[at]! ^= 1 + random.below(255)
+      await writeFile(place, damaged)
+      const found = await readCheckpoint(checkpoints, 2).catch((thrown: unknown) => thrown)
+      if (found instanceof StageError) refused++
+      else if (found instanceof Error) throw found
+      else if (!isDeepStrictEqual(found, wanted)) throw new Error(`${name} reads otherwise`)
+    }
+    t.ok(refused > 0.8 * damages, `${refused} of ${damages} damaged ${name} were refused`)
+    await writeFile(place, bytes)
+  }
 })
 
 t.test('a checkpoint says where the run stood', async t => {
