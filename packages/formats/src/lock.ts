@@ -50,7 +50,11 @@ export async function isLocked(work: string): Promise<boolean> {
  * @throws StageError naming the process that holds it
  */
 export async function takeLock(work: string): Promise<() => Promise<void>> {
-  await mkdir(work, { recursive: true })
+  await mkdir(work, { recursive: true }).catch((thrown: NodeJS.ErrnoException) => {
+    // So Node calls a disk that is read-only, too; without `recursive` it gives the true reason.
+    if (thrown.code !== 'ENOENT') throw thrown
+    return mkdir(work)
+  })
   const file = join(work, 'lock')
   const me: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) }
   for (let attempt = 0; attempt < 3; attempt++) {
