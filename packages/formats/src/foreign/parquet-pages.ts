@@ -49,6 +49,10 @@ export async function* readColumnPages(
   let open: unknown[] = []
   for (let left = Number(meta.num_values); left > 0;) {
     const header = parquetHeader(reader)
+    const pageValues = (header.data_page_header ?? header.data_page_header_v2)?.num_values
+    // Otherwise a damaged page would be read again and again.
+    if (header.compressed_page_size < 0 || (pageValues ?? 1) < 1)
+      throw new Error(`a page of ${header.compressed_page_size} bytes, ${pageValues} values`)
     if (header.type === 'DICTIONARY_PAGE') {
       dictionary = convert(
         readPage(reader, header, decoder, undefined, undefined, 0).data!,
@@ -58,7 +62,8 @@ export async function* readColumnPages(
     }
     const { data } = readPage(reader, header, decoder, dictionary, open, 0)
     const rows = Array.from(data ?? [])
-    left -= (header.data_page_header ?? header.data_page_header_v2)!.num_values
+    if (pageValues === undefined) throw new Error('a page without values')
+    left -= pageValues
     open = left > 0 ? rows.splice(-1) : []
     yield rows
   }

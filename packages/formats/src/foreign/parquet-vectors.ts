@@ -6,6 +6,7 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   parquetSchema,
+  type FileMetaData,
 } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { readColumnPages } from './parquet-pages.ts'
@@ -45,45 +46,56 @@ export async function readParquetVectors(
   }
   const file = await asyncBufferFromFile(path)
   const metadata = await parquetMetadataAsync(file).catch(unreadable)
-  const columns = parquetSchema(metadata).children.map(({ element }) => element.name)
+  const columns = namesIn(metadata)
   for (const column of [idColumn, vectorColumn])
     if (!columns.includes(column)) throw fail(`columns ${columns.join(', ')}`, wanted)
   return {
     digest: hash.digest('hex'),
     rowCount: Number(metadata.num_rows),
-    async *rows() {
-      let width: number | undefined
-      let rowStart = 0
-      for (const group of metadata.row_groups) {
-        const rowEnd = rowStart + Number(group.num_rows)
-        const only = { file, metadata, rowStart, rowEnd, compressors, columns: [idColumn] }
-        const ids = await parquetReadObjects(only).catch(unreadable)
-        const chunk = group.columns.find(one => one.meta_data?.path_in_schema[0] === vectorColumn)!
-        let row = rowStart
-        for await (const page of readable(readColumnPages(file, metadata, chunk)))
-          for (const list of page) {
-            const id: unknown = ids[row - rowStart]?.[idColumn]
-            const place = `row ${row++}`
-            if (typeof id !== 'string') throw fail(`${place}: ${kindOf(id)} as ${idColumn}`, wanted)
-            const vector = packed(list)
-            if (typeof vector === 'string')
-              throw fail(`${place}: ${vector} in ${vectorColumn}`, wanted)
-            width ??= vector.length
-            if (vector.length !== width || width === 0)
-              throw fail(`${place}: ${vector.length} numbers`, `${width || 'some'}, as in row 0`)
-            if (!vector.every(Number.isFinite))
-              throw fail(`${place}: a number that is not finite`, 'finite numbers')
-            yield { id, vector }
-          }
-        if (row !== rowEnd) throw fail(`${row - rowStart} vectors of ${rowEnd - rowStart}`, wanted)
-        rowStart = rowEnd
-      }
-    },
+    rows: () => readable(readRows()),
   }
 
-  async function* readable(pages: AsyncGenerator<readonly unknown[]>) {
+  function namesIn(of: FileMetaData): readonly string[] {
     try {
-      yield* pages
+      return parquetSchema(of).children.map(({ element }) => element.name)
+    } catch (thrown) {
+      return unreadable(thrown)
+    }
+  }
+
+  async function* readRows() {
+    let width: number | undefined
+    let rowStart = 0
+    for (const group of metadata.row_groups) {
+      const rowEnd = rowStart + Number(group.num_rows)
+      const only = { file, metadata, rowStart, rowEnd, compressors, columns: [idColumn] }
+      const ids = await parquetReadObjects(only).catch(unreadable)
+      const chunk = group.columns.find(one => one.meta_data?.path_in_schema[0] === vectorColumn)!
+      let row = rowStart
+      for await (const page of readColumnPages(file, metadata, chunk))
+        for (const list of page) {
+          const id: unknown = ids[row - rowStart]?.[idColumn]
+          const place = `row ${row++}`
+          if (typeof id !== 'string') throw fail(`${place}: ${kindOf(id)} as ${idColumn}`, wanted)
+          const vector = packed(list)
+          if (typeof vector === 'string')
+            throw fail(`${place}: ${vector} in ${vectorColumn}`, wanted)
+          width ??= vector.length
+          if (vector.length !== width || width === 0)
+            throw fail(`${place}: ${vector.length} numbers`, `${width || 'some'}, as in row 0`)
+          if (!vector.every(Number.isFinite))
+            throw fail(`${place}: a number that is not finite`, 'finite numbers')
+          yield { id, vector }
+        }
+      if (row !== rowEnd) throw fail(`${row - rowStart} vectors of ${rowEnd - rowStart}`, wanted)
+      rowStart = rowEnd
+    }
+  }
+
+  /** What a library throws over damaged bytes, as an error of ours. */
+  async function* readable<T>(rows: AsyncGenerator<T>) {
+    try {
+      yield* rows
     } catch (thrown) {
       unreadable(thrown)
     }
