@@ -23,9 +23,7 @@ import {
   listTar,
   openArtifact,
   readCsv,
-  readVectors,
   stateDictOf,
-  targets,
   utf8,
   writeArtifact,
   type Ledger,
@@ -293,24 +291,6 @@ t.test('CSV: a damaged list is a FormatError, or rows of text', async t => {
       if (!row.every(cell => typeof cell === 'string')) throw new Error('a cell is no text')
   })
   t.ok(refused > 0, `${refused} of ${damages} were refused`)
-})
-
-t.test('Parquet of others: a damaged file is a FormatError, or vectors of one width', async t => {
-  const place = join(t.testdir({}), 'vectors.parquet')
-  const rows = ['a', 'b', 'c'].map(faceId => ({
-    ...{ faceId, view: 'plain', target: Float32Array.of(1, 2, 3) },
-  }))
-  const refused = await damage(await encodeShard(targets, rows), async file => {
-    await writeFile(place, file)
-    const widths = new Set<number>()
-    const vectors = await readVectors(place, 'faceId', 'target')
-    for await (const { id, vector } of vectors.rows()) {
-      if (typeof id !== 'string' || !vector.every(Number.isFinite)) throw new Error('no such row')
-      widths.add(vector.length)
-    }
-    if (widths.size > 1) throw new Error(`vectors of ${[...widths].join(' and ')}`)
-  })
-  t.ok(refused > 0.2 * damages, `${refused} of ${damages} were refused`)
 })
 
 t.test('journal: a damaged one goes on behind the safe points before the damage', async t => {
