@@ -41,6 +41,7 @@ function dataOf(paths: readonly string[], sizes: readonly number[]): TrainingDat
   const none = { length: 0, rowsOf: () => [0, 0, 0] as const, oddOf: () => 0, marginOf: () => 0 }
   return {
     faces: {
+      length: paths.length,
       idOf: row => paths[row]!,
       labelOf: () => -1,
       placeOf: row => ({ path: paths[row]!, offset: 0, sizeBytes: sizes[row]! }),

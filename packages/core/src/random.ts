@@ -23,6 +23,12 @@ export function uniforms(name: string, count: number): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => wordAt(seed, i) / 2 ** 31 - 1)
 }
 
+/** What can be put into another order. */
+interface Shuffled {
+  readonly length: number
+  [index: number]: unknown
+}
+
 /** A stream of numbers that is a function of its name alone. */
 export interface Random {
   /** uniform in [0, 1) */
@@ -31,8 +37,8 @@ export interface Random {
   below(bound: number): number
   /** standard normal (Box-Muller) */
   normal(): number
-  /** Fisher-Yates, in place */
-  shuffle<T>(items: T[]): T[]
+  /** Fisher-Yates, in place; an array or a typed one */
+  shuffle<L extends Shuffled>(items: L): L
 }
 
 /** Opens the stream `name`, for example `` `${seed}/order/${epoch}` ``. */
@@ -46,11 +52,12 @@ export function openRandom(name: string): Random {
     below,
     normal: () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()),
     shuffle(items) {
-      for (let i = items.length - 1; i > 0; i--) {
+      const list: Shuffled = items
+      for (let i = list.length - 1; i > 0; i--) {
         const j = below(i + 1)
-        const held = items[i]!
-        items[i] = items[j]!
-        items[j] = held
+        const held = list[i]
+        list[i] = list[j]
+        list[j] = held
       }
       return items
     },

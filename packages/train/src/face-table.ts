@@ -1,9 +1,11 @@
 import { faces, type Artifact, type BytesPlace } from '@deepfever/formats'
+import { openFaceIds } from './face-ids.ts'
 
 /**
- * The faces of all streams by row. Pictures stay in their shards; a face costs its id and 14 bytes.
+ * The faces of all streams by row. Pictures stay in their shards; a face costs its id and 18 bytes.
  */
 export interface FaceTable {
+  readonly length: number
   idOf(row: number): string
   /** class number, -1 where there is none */
   labelOf(row: number): number
@@ -13,9 +15,6 @@ export interface FaceTable {
 
 /** A table that is still being filled. */
 export interface OpenFaceTable extends FaceTable {
-  readonly length: number
-  /** the first row of a face id; dropped with this object once reading is done */
-  readonly rowOf: ReadonlyMap<string, number>
   /** Adds the training faces of an artifact: `train` rows, and those without a split; their rows. */
   add(artifact: Artifact): Promise<Int32Array>
 }
@@ -23,19 +22,17 @@ export interface OpenFaceTable extends FaceTable {
 /** Opens an empty table with room for the faces of `artifacts`. */
 export function openFaceTable(artifacts: readonly Artifact[]): OpenFaceTable {
   const room = artifacts.reduce((sum, { manifest }) => sum + (manifest.tables.faces?.rows ?? 0), 0)
-  const ids: string[] = []
+  const ids = openFaceIds(room)
   const labels = new Int16Array(room)
   const shards: string[] = []
   const shardOf = new Int32Array(room)
   const offsets = new Uint32Array(room)
   const sizes = new Uint32Array(room)
-  const rowOf = new Map<string, number>()
   return {
-    rowOf,
     get length() {
       return ids.length
     },
-    idOf: row => ids[row]!,
+    idOf: ids.idOf,
     labelOf: row => labels[row]!,
     placeOf: row => ({
       path: shards[shardOf[row]!]!,
@@ -52,8 +49,7 @@ export function openFaceTable(artifacts: readonly Artifact[]): OpenFaceTable {
         shardOf[row] = shards.length - 1
         offsets[row] = place.offset
         sizes[row] = place.sizeBytes
-        if (!rowOf.has(face.faceId)) rowOf.set(face.faceId, row)
-        ids.push(face.faceId)
+        ids.add(face.faceId)
       }
       return Int32Array.from({ length: ids.length - first }, (_, i) => first + i)
     },

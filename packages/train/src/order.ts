@@ -6,12 +6,12 @@ import { openRandom } from '@deepfever/core'
  */
 export function openOrder(name: string, length: number): (n: number) => number {
   let pass = -1
-  let order: number[] = []
+  let order = new Uint32Array()
   return n => {
     const wanted = Math.floor(n / length)
     if (wanted !== pass) {
       pass = wanted
-      order = openRandom(`${name}/pass/${pass}`).shuffle([...Array(length).keys()])
+      order = openRandom(`${name}/pass/${pass}`).shuffle(Uint32Array.from({ length }, (_, i) => i))
     }
     return order[n % length]!
   }

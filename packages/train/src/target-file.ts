@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises'
 import { FormatError } from '@deepfever/core'
 import { targets, type Artifact } from '@deepfever/formats'
-import type { OpenFaceTable } from './face-table.ts'
+import { openFaceIndex, type FaceIndex } from './face-ids.ts'
+import type { FaceTable } from './face-table.ts'
 
 /** Targets as plain float32 rows in a file, so that a batch reads its own and nothing else. */
 export interface TargetFile {
@@ -26,58 +27,66 @@ const CHUNK_BYTES = 4 * 2 ** 20
 export async function writeTargetFile(
   path: string,
   artifact: Artifact,
-  faces: OpenFaceTable,
-  needed: Iterable<number>,
+  faces: FaceTable,
+  needed: readonly Int32Array[],
   teachers: readonly number[],
 ): Promise<TargetFile> {
+  const rowOf = openFaceIndex(faces)
   const places = new Int32Array(2 * faces.length).fill(MISSING)
   const blocks = blocksOf(artifact, teachers)
   const handle = await open(path, 'w')
   const width = blocks.reduce((sum, block) => sum + block.width, 0)
   let written = 0
   try {
-    let chunk: Float32Array[] = []
+    const chunk = new Float32Array(Math.max(1, Math.floor(CHUNK_BYTES / 4 / width)) * width)
+    let filled = 0
     const flush = async () => {
-      const bytes = chunk.map(row => new Uint8Array(row.buffer, row.byteOffset, row.byteLength))
-      await handle.writeFile(Buffer.concat(bytes))
-      chunk = []
+      await handle.writeFile(new Uint8Array(chunk.buffer, 0, 4 * filled))
+      filled = 0
     }
     for await (const { faceId, view, target } of artifact.rows(targets)) {
-      const row = faces.rowOf.get(faceId)
+      const row = rowOf(faceId)
       if (row === undefined) continue
       places[2 * row + (view === 'flipped' ? 1 : 0)] = written++
-      const own = new Float32Array(width)
-      let at = 0
       for (const { start, width: of } of blocks) {
-        own.set(target.subarray(start, start + of), at)
-        at += of
+        chunk.set(target.subarray(start, start + of), filled)
+        filled += of
       }
-      if (chunk.push(own) * own.byteLength >= CHUNK_BYTES) await flush()
+      if (filled === chunk.length) await flush()
     }
     await flush()
   } finally {
     await handle.close()
   }
-  // A face may stand in two streams; both rows learn from the one target.
-  const placeOf = (row: number, view: number) => {
-    const first = faces.rowOf.get(faces.idOf(row))!
-    return places[2 * first + view]!
-  }
-  const own = new Int32Array(places.length)
-  for (const row of needed)
-    for (const [i, view] of views.entries()) {
-      own[2 * row + i] = placeOf(row, i)
-      if (own[2 * row + i] === MISSING)
-        throw new FormatError(
-          `${artifact.path}: no ${view} target for face ${faces.idOf(row)}; ` +
-            'make targets for every faces artifact that is trained on: npx deepfever targets predict',
-          { path: artifact.path, faceId: faces.idOf(row), view },
-        )
-    }
+  for (const rows of needed) shareTargets(rows, places, { faces, rowOf, path: artifact.path })
   const rowBytes = 4 * width
   return {
     ...{ path, width, blocks: blocks.map(block => block.width) },
-    offsetOf: (row, flipped) => own[2 * row + (flipped ? 1 : 0)]! * rowBytes,
+    offsetOf: (row, flipped) => places[2 * row + (flipped ? 1 : 0)]! * rowBytes,
+  }
+}
+
+interface Known {
+  readonly faces: FaceTable
+  readonly rowOf: FaceIndex
+  readonly path: string
+}
+
+/** A face may stand in two streams: every row learns from the target of the first. */
+function shareTargets(rows: Int32Array, places: Int32Array, { faces, rowOf, path }: Known): void {
+  for (const row of rows) {
+    const faceId = faces.idOf(row)
+    const first = rowOf(faceId)!
+    for (const [i, view] of views.entries()) {
+      const place = places[2 * first + i]!
+      places[2 * row + i] = place
+      if (place === MISSING)
+        throw new FormatError(
+          `${path}: no ${view} target for face ${faceId}; ` +
+            'make targets for every faces artifact that is trained on: npx deepfever targets predict',
+          { path, faceId, view },
+        )
+    }
   }
 }
 

@@ -53,7 +53,7 @@ export async function readTrainingData(
     ? fractionOf(await faces.add(powder), unlabelledFraction)
     : new Int32Array()
   if (batch.unlabelled > 0) requireFaces('unlabelled', unlabelled)
-  const needed = [tripletFaces, labelled, unlabelled].flatMap(rows => [...rows])
+  const needed = [tripletFaces, labelled, unlabelled]
   const isNeeded = targets !== undefined && isDistilled(experiment)
   return {
     faces,
@@ -81,6 +81,6 @@ function requireFaces(stream: string, rows: Int32Array): void {
 /** A part of the faces, at least one; a smaller part is contained in every larger one. */
 function fractionOf(rows: Int32Array, fraction: number): Int32Array {
   if (fraction >= 1) return rows
-  const drawn = openRandom('unlabelled-fraction').shuffle([...rows])
-  return Int32Array.from(drawn.slice(0, Math.max(1, Math.round(rows.length * fraction)))).sort()
+  const drawn = openRandom('unlabelled-fraction').shuffle(rows.slice())
+  return drawn.slice(0, Math.max(1, Math.round(rows.length * fraction))).sort()
 }

@@ -1,7 +1,8 @@
 import { FormatError, UsageError, openRandom } from '@deepfever/core'
 import { triplets, type Artifact } from '@deepfever/formats'
 import type { Experiment } from './experiment.ts'
-import type { OpenFaceTable } from './face-table.ts'
+import { openFaceIndex } from './face-ids.ts'
+import type { FaceTable } from './face-table.ts'
 
 /** Triplets as rows of a face table. */
 export interface TripletTable {
@@ -19,7 +20,7 @@ export interface TripletSplit {
 }
 
 /**
- * Reads the triplets of split `train`. The held-out ones are drawn by their number alone, so all
+ * Reads the triplets of split `train`; `faces` are those of the artifact. The held-out ones are drawn by their number alone, so all
  * runs on one artifact are judged by the same.
  *
  * @throws FormatError naming a triplet whose face is not in the table
@@ -27,18 +28,19 @@ export interface TripletSplit {
  */
 export async function readTriplets(
   artifact: Artifact,
-  faces: OpenFaceTable,
+  faces: FaceTable,
   { margins, heldOut }: Pick<Experiment, 'margins' | 'heldOut'>,
 ): Promise<TripletSplit> {
   const room = artifact.manifest.tables.triplets?.rows ?? 0
   const rows = new Int32Array(3 * room)
   const odd = new Uint8Array(room)
   const margin = new Float64Array(room)
+  const rowOf = openFaceIndex(faces)
   let count = 0
   for await (const triplet of artifact.rows(triplets)) {
     if (triplet.split !== 'train') continue
     for (const [i, faceId] of [triplet.first, triplet.second, triplet.third].entries()) {
-      const row = faces.rowOf.get(faceId)
+      const row = rowOf(faceId)
       if (row === undefined)
         throw new FormatError(
           `${artifact.path}: triplet ${triplet.tripletId} names face ${faceId}, which is not among ` +
@@ -50,17 +52,17 @@ export async function readTriplets(
     odd[count] = triplet.odd
     margin[count++] = marginFor(margins, triplet.kind)
   }
-  const drawn = openRandom('held-out').shuffle([...Array(count).keys()])
+  const drawn = openRandom('held-out').shuffle(Uint32Array.from({ length: count }, (_, i) => i))
   const kept = Math.floor(count * heldOut)
-  const tableOf = (part: Int32Array): TripletTable => ({
+  const tableOf = (part: Uint32Array): TripletTable => ({
     length: part.length,
     rowsOf: i => [rows[3 * part[i]!]!, rows[3 * part[i]! + 1]!, rows[3 * part[i]! + 2]!],
     oddOf: i => odd[part[i]!]!,
     marginOf: i => margin[part[i]!]!,
   })
   return {
-    training: tableOf(Int32Array.from(drawn.slice(kept)).sort()),
-    heldOut: tableOf(Int32Array.from(drawn.slice(0, kept)).sort()),
+    training: tableOf(drawn.slice(kept).sort()),
+    heldOut: tableOf(drawn.slice(0, kept).sort()),
   }
 }
 

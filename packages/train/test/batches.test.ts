@@ -1,4 +1,4 @@
-// tap: test/batches.test.ts covers src/order.ts, src/batches.ts, src/crop-loading.ts, src/face-table.ts, src/triplet-table.ts, src/target-file.ts, src/training-data.ts
+// tap: test/batches.test.ts covers src/order.ts, src/batches.ts, src/crop-loading.ts, src/face-ids.ts, src/face-table.ts, src/triplet-table.ts, src/target-file.ts, src/training-data.ts
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog } from '@deepfever/core'
@@ -11,6 +11,7 @@ import t from 'tap'
 import { openBatches, openPlan, stepsPerEpoch, type NamedBatch } from '../src/batches.ts'
 import { openWork, type LoadJob } from '../src/crop-loading.ts'
 import type { Experiment } from '../src/experiment.ts'
+import { openFaceIds, openFaceIndex } from '../src/face-ids.ts'
 import { isFlipped, openOrder } from '../src/order.ts'
 import { readTrainingData, type TrainingData } from '../src/training-data.ts'
 import { SIZE, drawFaces, spec } from './drawn-inputs.ts'
@@ -185,6 +186,26 @@ t.test(
     t.equal(new Set(epoch).size, 4, 'no triplet comes twice in an epoch')
   },
 )
+
+t.test('ids come back as they went in, and an id is found at its first row', async t => {
+  const given = Array.from({ length: 500 }, (_, i) => `${'a clip of a long name/'.repeat(2)}${i}#0`)
+  given.push('Gesicht über 😀#1', '', given[7]!, 'last')
+  const own = openFaceIds(given.length)
+  for (const id of given) own.add(id)
+  const all = given.map((_, row) => own.idOf(row))
+  t.same(all, given, 'more bytes than were expected of that many ids')
+  const rowOf = openFaceIndex(own)
+  t.same(
+    given.map(rowOf),
+    given.map(id => given.indexOf(id)),
+  )
+  t.same(['', 'first', 'last '].map(openFaceIndex(openFaceIds(0))), [
+    undefined,
+    undefined,
+    undefined,
+  ])
+  t.same(['first', 'last '].map(rowOf), [undefined, undefined])
+})
 
 t.test('held-out triplets are never trained on', async t => {
   const { triplets, heldOut } = await read({ heldOut: 0.4 })
