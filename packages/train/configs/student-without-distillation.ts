@@ -1,7 +1,7 @@
 /**
  * The student from labels and triplets alone (paper, Table I: without KD).
  *
- *   npx deepfever train student-without-distillation --overlay=smoke --fec=DIR --affectnet=DIR --out=DIR
+ *   npx nx run train:student-without-distillation
  *   expected: AffectNet probe 58.8 / 62.6, FEC 85.0 (paper); not run here
  */
 import { variantOf } from '../src/experiment.ts'

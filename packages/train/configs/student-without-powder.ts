@@ -1,7 +1,7 @@
 /**
  * The student without unlabelled faces (paper, Table I: KD without PowderFaces).
  *
- *   npx deepfever train student-without-powder --overlay=smoke --fec=DIR --affectnet=DIR --targets=DIR --out=DIR
+ *   npx nx run train:student-without-powder
  *   expected: AffectNet probe 61.1 / 65.2, FEC 86.4 (paper); not run here
  */
 import { variantOf } from '../src/experiment.ts'

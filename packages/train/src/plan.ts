@@ -1,20 +1,23 @@
 import { mkdir, rm, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Log } from '@deepfever/core'
+import { encodeSafetensors } from '@deepfever/formats'
 import { openBackend } from '@deepfever/runtime'
 import { openBatches, stepsPerEpoch } from './batches.ts'
 import { requireFiniteLosses } from './finite.ts'
+import { heldOutAccuracy } from './held-out.ts'
 import { compareCounts } from './published-counts.ts'
 import { openTrainerOf, type Run, type RunCare } from './training-loop.ts'
 
 /** Steps that are timed, behind some that warm up. */
 const STEPS = 20
 const WARM = 3
-const FLOAT_BYTES = 4
 /** The last checkpoint, the best, one that is being written, and the result with the best weights. */
 const COPIES = 5
-/** A line of metrics.jsonl. */
-const LINE_BYTES = 160
+/** A line of metrics.jsonl, which lies in the work folder and then in the artifact too. */
+const LINE_BYTES = 2 * 190
+/** A row of the table of uses, with an id of usual length. */
+const USE_BYTES = 56
 
 const gib = (bytes: number): number => Number((bytes / 2 ** 30).toPrecision(3))
 
@@ -54,13 +57,16 @@ export async function planRun(
       }
       asked = now
     }
+    // What the end of an epoch does, for the memory it takes.
+    const atOnce = images / STEPS
+    const some = { ...data.heldOut, length: Math.min(data.heldOut.length, atOnce) }
+    await heldOutAccuracy(trainer, some, batches.load, { size: experiment.network.size, atOnce })
     const { weights, velocity } = await trainer.read()
-    const stateBytes = [...weights.values(), ...velocity.values()].reduce(
-      (sum, { values }) => sum + values.length * FLOAT_BYTES,
-      0,
-    )
+    const stateBytes = encodeSafetensors(weights).length + encodeSafetensors(velocity).length
     const targets = data.targets ? (await stat(data.targets.path)).size : 0
-    const disk = COPIES * stateBytes + targets + steps * LINE_BYTES
+    const { triplets, labelled, unlabelled } = data
+    const faces = 3 * triplets.length + labelled.length + unlabelled.length
+    const disk = COPIES * stateBytes + targets + steps * LINE_BYTES + faces * USE_BYTES
     const elapsed = times.reduce((sum, ms) => sum + ms, 0)
     // The median is deaf to a single stall, such as another program that starts.
     const median = times.sort((a, b) => a - b)[times.length >> 1]!

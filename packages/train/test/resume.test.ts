@@ -55,6 +55,32 @@ t.test('a checkpoint of other settings is refused with what differs', async t =>
   t.same((await train(out)).events, ['up to date'])
 })
 
+t.test(
+  'a loss that is no number names step, part, faces, and the checkpoint that stands',
+  async t => {
+    const out = join(dir, 'diverged')
+    const steep = { set: 'learningRate=1e10', checkpointMinutes: 0 }
+    const { code, failure } = await train(out, steep)
+    t.equal(code, 1)
+    t.match(failure, {
+      kind: 'StageError',
+      message:
+        'step 1: the loss rkd-distance is NaN; lower the learning rate or look at the faces named; ' +
+        'the checkpoint of step 1 stands',
+      ...{ step: 1, part: 'rkd-distance' },
+    })
+    t.equal((failure['faceIds'] as string[]).length, 10)
+    const { record, weights } = await readCheckpoint(join(`${out}.work`, 'checkpoints'), 1)
+    t.equal(record.step, 1)
+    for (const { values } of weights.values())
+      t.ok((values as Float32Array).every(Number.isFinite), 'what stands can be used')
+    t.match(
+      await readFile(`${out}.work/report.html`, 'utf8'),
+      'step 1: the loss rkd-distance is NaN',
+    )
+  },
+)
+
 t.test('--force begins anew over a checkpoint of other settings', async t => {
   const { out } = await stoppedAfter(1, 'forced')
   const { said } = await train(out, { seed: 9, force: true })
