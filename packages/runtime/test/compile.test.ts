@@ -1,5 +1,6 @@
 // tap: test/compile.test.ts covers src/compile/compile-step.ts, src/compile/trace.ts, src/compile/graph.ts, src/compile/graph-folder.ts, src/compile/shape-rules.ts, src/protobuf.ts
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { uniforms } from '@deepfever/core'
@@ -166,6 +167,20 @@ t.test('what a trace cannot hold is refused by name', { skip }, async t => {
   refuses(x => tf.cumsum(x), /^compiled step: the operation Cumsum has no shape rule;/)
   tf.dispose([outside, used])
   t.equal(tf.memory().numTensors, 0, 'a refused trace leaves no tensor behind')
+})
+
+t.test('sums keep their order: the library may not gather them', { skip }, async t => {
+  const sums = programOf(x => {
+    const parts = tf.split(x, 8, 1)
+    const gathered = tf.addN(parts.slice(0, 4))
+    return parts.slice(4).reduce((total, part) => tf.add(total, part), gathered)
+  })
+  const step = compileStep(await open(), { sums }, SHAPES)
+  const file = join(nativeFolder(), 'graphs', step.digest, 'saved_model.pb')
+  const graph = (await readFile(file)).toString('latin1')
+  t.equal(graph.split('_grappler_ArithmeticOptimizer_AddOpsRewriteStage').length - 1, 7)
+  t.notMatch(graph, 'AddN')
+  step.close()
 })
 
 t.test('a step is compiled for one size', { skip }, async t => {

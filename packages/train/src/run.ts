@@ -174,7 +174,7 @@ const runTraining = async (file: ExperimentFile, options: Places, context: Conte
   })
 }
 
-const BEHAVIOUR = 5
+const BEHAVIOUR = 6
 
 /** A stage that trains a teacher by the experiment `file`. */
 export const teacherStage = (name: string, file: ExperimentFile) =>

@@ -91,6 +91,12 @@ export interface Graph {
 }
 
 const FLOAT = attribute.type(DTYPES.float32)
+/**
+ * TensorFlow's optimizer gathers sums into one operation of many operands and, where the machine
+ * has little free memory, lets these be added in the order in which they are ready: other bits in
+ * every run. It leaves alone what has this mark, which is its own for what it is done with.
+ */
+const KEPT = { _grappler_ArithmeticOptimizer_AddOpsRewriteStage: attribute.bool(true) }
 /** GraphDef version that TensorFlow 2 producers write. */
 const PRODUCER = 1645
 
@@ -109,13 +115,26 @@ export function createGraph(device = ''): Graph {
     return made
   }
 
+  /** Operands one after the other, in the order given. */
+  const sum = (inputs: readonly string[], { T = FLOAT }: Attributes): string => {
+    const after = inputs.filter(input => input.startsWith('^'))
+    const [first, ...others] = inputs.filter(input => !input.startsWith('^'))
+    return others.reduce(
+      (total, input) => graph.node('AddV2', [total, input, ...after], { T }),
+      first!,
+    )
+  }
+
   const graph: Graph = {
     variables,
     node(op, inputs, attributes = {}, name = op.replace(/^_/, '')) {
+      if (op === 'AddN') return sum(inputs, attributes)
       const count = names.get(name) ?? 0
       names.set(name, count + 1)
       const unique = count === 0 ? name : `${name}_${count}`
-      nodes.push(nodeMessage(unique, op, inputs, attributes, device))
+      const isSum = op === 'AddV2' || op === 'Add'
+      const own = isSum ? { ...attributes, ...KEPT } : attributes
+      nodes.push(nodeMessage(unique, op, inputs, own, device))
       return unique
     },
     constant(dtype, shape, values) {
