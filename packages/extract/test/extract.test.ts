@@ -380,3 +380,20 @@ t.test('a run that was stopped goes on, and gives the file of one that was not',
   await writeFile(model, Buffer.concat([onnx, Buffer.of(0x3a, 0)]))
   t.match(await run('extract', ...words), { code: 0, said: ['wrote '] })
 })
+
+t.test('an Arrow file is read by batches; what lacks in one is named', async t => {
+  const dir = t.testdir({ 'text.arrow': 'no arrow' })
+  const file = join(dir, 'f.arrow')
+  await writeFaces(file)
+  const { rowCount, rows } = await readVectors(file, 'faceId', 'embedding')
+  t.equal(rowCount, 1200)
+  const found = []
+  for await (const { id } of rows()) found.push(id)
+  t.match([found.length, found[700]], [1200, 'face 700'])
+  await t.rejects(readVectors(file, 'faceId', 'fec'), {
+    message: /f\.arrow: found columns faceId: Utf8, embedding: .*, wanted an Arrow file with .*fec/,
+  })
+  await t.rejects(readVectors(join(dir, 'text.arrow'), 'faceId', 'embedding'), {
+    message: /text\.arrow: found .*, wanted an Arrow file/,
+  })
+})
