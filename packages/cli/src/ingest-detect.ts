@@ -1,4 +1,4 @@
-import { defineStage, flag, isInPart, parseShard, path, type Context } from '@deepfever/core'
+import { defineStage, flag, isInPart, parseShard, path, type Log } from '@deepfever/core'
 import {
   itemOf,
   detectOptions,
@@ -22,19 +22,14 @@ import {
   divisionOptions,
   faultOf,
   listClips,
+  openTakings,
   samplingOf,
   samplingOptions,
   sourceOptions,
-  takeFrames,
   type Clip,
+  type Takings,
 } from '@deepfever/ingest'
-import {
-  decodeFrames,
-  ffmpegVersion,
-  findFfmpeg,
-  type Decoder,
-  type Sampling,
-} from '@deepfever/media'
+import { ffmpegVersion, findFfmpeg } from '@deepfever/media'
 import { planClips } from './clip-plan.ts'
 
 /** Clips to faces in one pass: frames are in memory only, as many as are under way. */
@@ -82,9 +77,18 @@ const clips = defineStage({
       const known = await knownFaces()
       const decoder = { ffmpeg, threads: options.threads, signal, idleMs: 1000 * options.idle }
       const bar = log.progress('clips', items.length)
-      const how = { items, sampling, decoder, forgotten, known, advance: () => bar.advance() }
+      const isDecoded = (clip: Clip, i: number) =>
+        !write.isDone(itemOf(nameOf(clip))) &&
+        faultOf(clip, items[i - 1], forgotten) === undefined &&
+        !known?.clips.has(clipIdOf(clip))
+      const takings = openTakings(items.filter(isDecoded), sampling, decoder)
+      const how = { items, takings, forgotten, known, advance: () => bar.advance() }
       const work = { keeping: options, workers, forgotten, known }
-      await writeClipFaces(stepsOf(how, write, context), work, context, write)
+      try {
+        await writeClipFaces(stepsOf(how, write, log), work, context, write)
+      } finally {
+        takings.close()
+      }
       bar.done()
     })
   },
@@ -92,27 +96,28 @@ const clips = defineStage({
 
 interface Steps {
   readonly items: readonly Clip[]
-  readonly sampling: Sampling
-  readonly decoder: Decoder
+  readonly takings: Takings
   readonly forgotten: Forgotten
   readonly known: KnownFaces | undefined
   advance(): void
 }
 
+const nameOf = (clip: Clip) => ({ clipId: clipIdOf(clip), clipName: clip.name })
+
 async function* stepsOf(
-  { items, sampling, decoder, forgotten, known, advance }: Steps,
+  { items, takings, forgotten, known, advance }: Steps,
   write: ArtifactWriter,
-  { log, signal }: Context,
+  log: Log,
 ): AsyncGenerator<ClipStep> {
   for (const [i, item] of items.entries()) {
     advance()
-    const clip = { clipId: clipIdOf(item), clipName: item.name }
+    const clip = nameOf(item)
     if (write.isDone(itemOf(clip))) continue
     const fault = faultOf(item, items[i - 1], forgotten)
     if (fault !== undefined) yield { clip, end: { frames: 0, code: fault } }
     else if (known?.clips.has(clip.clipId)) yield { clip, known: true }
     else {
-      const taking = takeFrames(decodeFrames(item.file, sampling, decoder), signal)
+      const taking = takings.take(item)
       let frames = 0
       let next = await taking.next()
       for (; !next.done; next = await taking.next()) {

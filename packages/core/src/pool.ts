@@ -32,3 +32,29 @@ export async function* mapOrdered<A, B>(
     await Promise.allSettled(under)
   }
 }
+
+/**
+ * Asks a generator for up to `count` values before they are wanted, from now on: it works on while
+ * its reader is busy. Leaving the loop ends it once it has given what it was asked for.
+ */
+export function readAhead<T, R>(source: AsyncGenerator<T, R>, count: number): AsyncGenerator<T, R> {
+  const asked: Promise<IteratorResult<T, R>>[] = []
+  const ask = () => {
+    const next = source.next()
+    next.catch(() => {}) // seen when its turn comes
+    asked.push(next)
+  }
+  for (let i = 0; i < count; i++) ask()
+  return (async function* () {
+    try {
+      for (;;) {
+        const { done, value } = await asked.shift()!
+        if (done) return value
+        ask()
+        yield value
+      }
+    } finally {
+      await source.return(undefined as R)
+    }
+  })()
+}

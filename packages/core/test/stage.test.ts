@@ -14,7 +14,7 @@ import {
   path,
 } from '../src/options.ts'
 import { isInPart, parseShard } from '../src/part.ts'
-import { mapOrdered } from '../src/pool.ts'
+import { mapOrdered, readAhead } from '../src/pool.ts'
 import { toClock } from '../src/progress.ts'
 import { commonOptions, defineStage, runStage } from '../src/stage.ts'
 
@@ -156,6 +156,31 @@ t.test('mapOrdered keeps the order, bounds the width and passes errors on', asyn
   t.equal(most, 3)
   await t.rejects(collect([1, 40, 2]), /forty/)
 })
+
+t.test(
+  'readAhead works before it is asked, so far and no further, and ends with its source',
+  async t => {
+    let made = 0
+    async function* count(to: number) {
+      for (let i = 0; i < to; i++) yield Promise.resolve(made++)
+      if (to > 9) throw new Error('ten')
+      return 'all'
+    }
+    const few = readAhead(count(4), 3)
+    await new Promise(resolve => setTimeout(resolve, 5))
+    t.equal(made, 3)
+    t.same(await few.next(), { done: false, value: 0 })
+    t.same(
+      [(await few.next()).value, (await few.next()).value, (await few.next()).value],
+      [1, 2, 3],
+    )
+    t.same(await few.next(), { done: true, value: 'all' })
+    made = 0
+    const many = readAhead(count(10), 20)
+    for (let i = 0; i < 10; i++) t.equal((await many.next()).value, i)
+    await t.rejects(many.next(), /ten/, 'an error comes in its place')
+  },
+)
 
 t.test('html escapes what is put into it', t => {
   const name = `<img src=x onerror="alert('1')">.mp4`

@@ -1,5 +1,4 @@
 import {
-  StageError,
   UsageError,
   choice,
   commonOptions,
@@ -30,15 +29,9 @@ import {
   type Frame,
   type Groups,
 } from '@deepfever/formats'
-import {
-  codeOf,
-  decodeFrames,
-  ffmpegVersion,
-  findFfmpeg,
-  type DecodedFrame,
-  type Sampling,
-} from '@deepfever/media'
+import { ffmpegVersion, findFfmpeg, type Sampling } from '@deepfever/media'
 import { clipIdOf, faultOf, listClips, sourceOptions, type Clip } from './clip-list.ts'
+import { openTakings, type Taking } from './takings.ts'
 
 /** How frames are taken from a clip. */
 export const samplingOptions = {
@@ -116,6 +109,11 @@ async function openKnown(
 /** Codes that depend on more than the clip itself; they are given anew by every run. */
 const fresh = { duplicate_clip: true, forgotten: true, empty_file: true }
 
+async function openFfmpeg() {
+  const ffmpeg = await findFfmpeg()
+  return { ffmpeg, version: await ffmpegVersion(ffmpeg) }
+}
+
 /** Decodes every clip of a source into frame shards. */
 export const videos = defineStage({
   name: 'ingest videos',
@@ -134,6 +132,9 @@ export const videos = defineStage({
     const sampling = samplingOf(options)
     const part = parseShard(shard)
     const forgotten = await openForgotten(forget)
+    // Asked for its version while clips are hashed; where nothing is to be done it may be missing.
+    const decoding = openFfmpeg()
+    decoding.catch(() => {})
     const list = await listClips(options, log)
     const items = list.clips.filter(clip => isInPart(clip.sha256, part))
     const spec = {
@@ -144,57 +145,46 @@ export const videos = defineStage({
       force: options.force || retry !== '',
     }
     return writeArtifact(spec, log, async write => {
-      const ffmpeg = await findFfmpeg()
-      const metadata = { ffmpeg: await ffmpegVersion(ffmpeg), ...forgotten.metadata }
+      const { ffmpeg, version } = await decoding
+      const metadata = { ffmpeg: version, ...forgotten.metadata }
       write.describe(metadata)
       const known = options.force ? undefined : await openKnown(spec, metadata, forgotten, retry)
       const decoder = { ffmpeg, threads, signal, idleMs: 1000 * idle }
+      const idOf = (clip: Clip) => `${clip.sha256} ${clip.name}`
+      const isDecoded = (clip: Clip, i: number) =>
+        !write.isDone(idOf(clip)) &&
+        faultOf(clip, items[i - 1], forgotten) === undefined &&
+        !known?.clips.has(clipIdOf(clip))
+      const takings = openTakings(items.filter(isDecoded), sampling, decoder)
       const bar = log.progress('clips', items.length)
-      for (const [i, clip] of items.entries()) {
-        context.checkpoint()
-        const id = `${clip.sha256} ${clip.name}`
-        if (!write.isDone(id)) {
-          const fault = faultOf(clip, items[i - 1], forgotten)
-          const earlier = known?.clips.get(clipIdOf(clip))
-          const taking = earlier
-            ? copyFrames(earlier, known!)
-            : takeFrames(decodeFrames(clip.file, sampling, decoder), signal)
-          const { count, code } = fault
-            ? { count: 0, code: fault }
-            : await keepFrames(clip, taking, forgotten, write)
-          if (count > 0) write.accept()
-          else write.reject(code, clip.name)
-          if (count > 0 && code !== '')
-            log.event('ended early', { clip: clip.name, code, framesKept: count })
-          const row = { clipId: clipIdOf(clip), clipName: clip.name, frames: count, code }
-          await write.append(clips, row)
-          await write.done(id)
+      try {
+        for (const [i, clip] of items.entries()) {
+          context.checkpoint()
+          const id = idOf(clip)
+          if (!write.isDone(id)) {
+            const fault = faultOf(clip, items[i - 1], forgotten)
+            const earlier = known?.clips.get(clipIdOf(clip))
+            const taking = () => (earlier ? copyFrames(earlier, known!) : takings.take(clip))
+            const { count, code } = fault
+              ? { count: 0, code: fault }
+              : await keepFrames(clip, taking(), forgotten, write)
+            if (count > 0) write.accept()
+            else write.reject(code, clip.name)
+            if (count > 0 && code !== '')
+              log.event('ended early', { clip: clip.name, code, framesKept: count })
+            const row = { clipId: clipIdOf(clip), clipName: clip.name, frames: count, code }
+            await write.append(clips, row)
+            await write.done(id)
+          }
+          bar.advance()
         }
-        bar.advance()
+      } finally {
+        takings.close()
       }
       bar.done()
     })
   },
 })
-
-type TakenFrame = Omit<Frame, 'frameId' | 'clipId' | 'clipName'>
-
-/** Gives frames, and at the end the code of what went wrong, or ''. */
-export type Taking = AsyncGenerator<TakenFrame, string>
-
-/** Frames of one clip; one that breaks half-way gives its good frames. */
-export async function* takeFrames(
-  decoded: AsyncIterable<DecodedFrame>,
-  signal: AbortSignal,
-): Taking {
-  try {
-    yield* decoded
-  } catch (thrown) {
-    if (signal.aborted) throw new StageError('stopped; the same command goes on', {})
-    return codeOf(thrown)
-  }
-  return ''
-}
 
 async function* copyFrames({ clipId, code }: ClipRow, known: Known): Taking {
   if (known.frames) yield* known.frames.take(clipId)

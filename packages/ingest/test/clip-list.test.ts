@@ -1,4 +1,4 @@
-// tap: test/clip-list.test.ts covers src/clip-list.ts, src/merge.ts, src/source-terms.ts, src/videos.ts
+// tap: test/clip-list.test.ts covers src/clip-list.ts, src/merge.ts, src/source-terms.ts, src/takings.ts, src/videos.ts
 import { execFileSync } from 'node:child_process'
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

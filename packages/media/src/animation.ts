@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import type { Sampling } from './decoding.ts'
 import type { ClipFile } from './ffmpeg.ts'
 import { PictureError } from './media-errors.ts'
-import { pictureKindOf } from './picture-kinds.ts'
+import { pictureKindOf, type PictureKind } from './picture-kinds.ts'
 import { decodeAnimation, resizePicture, type Picture } from './pictures.ts'
 import { momentsOf } from './selection.ts'
 
@@ -28,9 +28,9 @@ async function readBytes({ path, part }: ClipFile, limit: number): Promise<Uint8
   }
 }
 
-/** Whether the clip is a WebP, which ffmpeg cannot decode when it is animated. */
-export async function isWebp(clip: ClipFile): Promise<boolean> {
-  return pictureKindOf((await readBytes(clip, HEAD_BYTES)).subarray(0, HEAD_BYTES)) === 'webp'
+/** The kind of a clip that is a picture file: a WebP (not for ffmpeg when animated), a GIF, … */
+export async function pictureKindOfClip(clip: ClipFile): Promise<PictureKind | undefined> {
+  return pictureKindOf((await readBytes(clip, HEAD_BYTES)).subarray(0, HEAD_BYTES))
 }
 
 /**

@@ -20,6 +20,38 @@ const MESSAGE_LIMIT = 2000
 const protectedClip = /DRM protected stream|Media is protected|is encrypted/
 /** Lines that come with every refusal. */
 const noise = /^(Error opening|Last message|Format .* detected only|Not detecting)/
+const level = /^((?:\[[^\]]* @ 0x[0-9a-f]+\] )?)\[(?:fatal|error|warning|info|verbose)\] /
+
+/** What ffmpeg says of a clip before its first frame, read line by line. */
+export interface ClipHeader {
+  readonly onMessage: (line: string) => void
+  /** frames a second, as far as it is known */
+  fps(): number | undefined
+  /** @throws ClipError as `probeClip`; `cause` is how ffmpeg ended when it failed */
+  read(cause?: ClipError): ClipInfo
+}
+
+/** Follows the lines of an ffmpeg process that opens a clip, at log level info. */
+export function openHeader({ path }: ClipFile): ClipHeader {
+  const lines: string[] = []
+  return {
+    onMessage(line) {
+      if (lines.length < MESSAGE_LIMIT) lines.push(line.replace(level, '$1'))
+    },
+    fps: () => rateOf(lines.find(isVideo) ?? ''),
+    read(cause) {
+      const isOpen = lines.some(line => line.startsWith('Input #0, '))
+      if (cause && !isOpen) throw toRefusal(path, lines, cause)
+      return parseClip(path, lines)
+    },
+  }
+}
+
+/** @throws ClipError `empty_file` */
+export async function refuseEmpty({ path, part }: ClipFile): Promise<void> {
+  const size = part?.sizeBytes ?? (await stat(path)).size
+  if (size === 0) throw new ClipError('empty_file', `${path}: the file is empty`, { path })
+}
 
 /**
  * Reads a clip's header with ffmpeg itself; decodes nothing.
@@ -32,24 +64,20 @@ export async function probeClip(
   ffmpeg: Ffmpeg,
   { idleMs, signal }: { idleMs?: number; signal?: AbortSignal } = {},
 ): Promise<ClipInfo> {
-  const { path, part }: ClipFile = typeof clip === 'string' ? { path: clip } : clip
-  const size = part?.sizeBytes ?? (await stat(path)).size
-  if (size === 0) throw new ClipError('empty_file', `${path}: the file is empty`, { path })
-  const lines: string[] = []
-  const onMessage = (line: string) => {
-    if (lines.length < MESSAGE_LIMIT) lines.push(line)
-  }
+  const file: ClipFile = typeof clip === 'string' ? { path: clip } : clip
+  await refuseEmpty(file)
+  const { onMessage, read } = openHeader(file)
   try {
     // Without an output ffmpeg describes the input and ends with an error, which is no news.
     await collectFfmpeg(clipInput(clip), {
-      ...{ ffmpeg, name: path, logLevel: 'info', onMessage },
+      ...{ ffmpeg, name: file.path, logLevel: 'info', onMessage },
       ...{ idleMs, signal },
     })
   } catch (thrown) {
     if (!(thrown instanceof ClipError) || thrown.code !== 'undecodable_clip') throw thrown
-    if (!lines.some(line => line.startsWith('Input #0, '))) throw toRefusal(path, lines, thrown)
+    return read(thrown)
   }
-  return parseClip(path, lines)
+  return read()
 }
 
 function toRefusal(path: string, lines: readonly string[], cause: ClipError): ClipError {
@@ -75,9 +103,7 @@ function toRefusal(path: string, lines: readonly string[], cause: ClipError): Cl
 
 function parseClip(path: string, lines: readonly string[]): ClipInfo {
   const container = /^Input #0, (.+), from /.exec(find(lines, /^Input #0, /))?.[1] ?? ''
-  const video = lines.find(
-    line => /^ {2}Stream #0:\d+.*?: Video: /.test(line) && !line.includes('(attached pic)'),
-  )
+  const video = lines.find(isVideo)
   if (/\((encv|drmi) \//.test(video ?? '') || lines.some(line => protectedClip.test(line)))
     throw new ClipError('encrypted_clip', `${path}: is encrypted (DRM)`, { path, container })
   const size = video && /, (\d+)x(\d+)/.exec(video)
@@ -85,7 +111,6 @@ function parseClip(path: string, lines: readonly string[]): ClipInfo {
     throw new ClipError('no_video_stream', `${path}: holds no video stream`, { path, container })
   }
   const clock = /^ {2}Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)/.exec(find(lines, /^ {2}Duration: /))
-  const rate = /, ([\d.]+)(k?) fps/.exec(video) ?? /, ([\d.]+)(k?) tbr/.exec(video)
   return {
     container,
     codec: /: Video: (\w+)/.exec(video)?.[1] ?? '',
@@ -95,8 +120,16 @@ function parseClip(path: string, lines: readonly string[]): ClipInfo {
       ? Math.round((Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])) * 1e6)
       : undefined,
     alpha: /: Video: .*?, (yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8)/.test(video),
-    fps: rate ? Number(rate[1]) * (rate[2] ? 1000 : 1) : undefined,
+    fps: rateOf(video),
   }
+}
+
+const isVideo = (line: string): boolean =>
+  /^ {2}Stream #0:\d+.*?: Video: /.test(line) && !line.includes('(attached pic)')
+
+function rateOf(video: string): number | undefined {
+  const rate = /, ([\d.]+)(k?) fps/.exec(video) ?? /, ([\d.]+)(k?) tbr/.exec(video)
+  return rate ? Number(rate[1]) * (rate[2] ? 1000 : 1) : undefined
 }
 
 const find = (lines: readonly string[], shape: RegExp): string =>

@@ -1,6 +1,7 @@
 import { mapOrdered } from '@deepfever/core'
-import { isWebp, readAnimation, type TimedPicture } from './animation.ts'
-import { probeClip, type ClipInfo } from './clips.ts'
+import { pictureKindOfClip, readAnimation, type TimedPicture } from './animation.ts'
+import { openHeader, probeClip, refuseEmpty, type ClipHeader } from './clips.ts'
+import { followDecoder } from './decoder-report.ts'
 import type { Ffmpeg } from './ffmpeg-binary.ts'
 import { clipInput, collectFfmpeg, runFfmpeg, type ClipFile } from './ffmpeg.ts'
 import { ClipError } from './media-errors.ts'
@@ -35,12 +36,14 @@ export interface Decoder {
 
 /** Pictures under way between decoder and shard. */
 const ENCODERS = 4
+/** Pictures that ffmpeg holds back while the pipe is full. */
+const QUEUE = 16
 
 /**
  * The filter chain: upright square pixels, true timestamps in microseconds, RGB on black. Rotation
  * is applied by ffmpeg before it.
  */
-function filtersOf(moments: Moments | undefined, { alpha }: ClipInfo, maxSide: number): string {
+function filtersOf(moments: Moments | undefined, alpha: boolean, maxSide: number): string {
   const taken = `if(isnan(prev_selected_t),0,${moments?.expressionAt('prev_selected_t') ?? ''})`
   const sar = 'if(gt(sar,0),sar,1)'
   const scale = `min(1,${maxSide}/max(iw*${sar},ih))`
@@ -51,48 +54,17 @@ function filtersOf(moments: Moments | undefined, { alpha }: ClipInfo, maxSide: n
     ...(alpha ? ['format=gbrap', 'premultiply=inplace=1'] : []),
     `scale=w=${side(`iw*${sar}`)}:h=${side('ih')}:flags=bicubic+accurate_rnd+full_chroma_int`,
     'setsar=1',
+    // Planar first: the same pixels, by vector code; straight to rgb24 takes six times as long.
+    'format=gbrp',
     'format=rgb24',
     'settb=1/1000000',
     'showinfo=checksum=0',
   ].join(',')
 }
 
-/** When a frame is shown, and whether the decoder had reported no error before it came. */
-interface Said {
-  readonly ptsUs: number
-  readonly clean: boolean
-}
-
-/** What ffmpeg says while it decodes: of each frame, awaited by position, and its errors. */
-function followDecoder(rate: number, stepUs: number) {
-  const frames: Said[] = []
-  const errors: string[] = []
-  let start = 0
-  const waiting = new Map<number, (said: Said) => void>()
-  return {
-    errors,
-    onMessage(line: string) {
-      const found = /Parsed_showinfo.* n: *(\d+) pts: *(\S+)/.exec(line)
-      if (!found) {
-        if (/\[(error|fatal)\]/.test(line)) errors.push(line)
-        return
-      }
-      // A clip that changes its size half-way makes the filters start again, from time 0.
-      if (found[1] === '0' && frames.length > 0) start = frames.at(-1)!.ptsUs + stepUs
-      const time = Number(found[2])
-      // A stream without timestamps (NOPTS) is taken to run at the asked rate.
-      const ptsUs = Number.isFinite(time) ? start + time : Math.round((frames.length * 1e6) / rate)
-      const said = { ptsUs, clean: errors.length === 0 }
-      waiting.get(frames.push(said) - 1)?.(said)
-      waiting.delete(frames.length - 1)
-    },
-    frameAt: (index: number): Said | Promise<Said> =>
-      frames[index] ?? new Promise<Said>(resolve => waiting.set(index, resolve)),
-  }
-}
-
 /** Seconds that a clip lasts; one whose header does not say is decoded for it. */
-async function durationOf(clip: ClipFile, info: ClipInfo, decoder: Decoder): Promise<number> {
+async function durationOf(clip: ClipFile, decoder: Decoder): Promise<number> {
+  const info = await probeClip(clip, decoder.ffmpeg, decoder)
   if (info.durationUs) return info.durationUs / 1e6
   let timeUs = 0
   const { ffmpeg, threads, signal, idleMs } = decoder
@@ -115,73 +87,102 @@ export async function* decodeFrames(
   sampling: Sampling,
   decoder: Decoder,
 ): AsyncGenerator<DecodedFrame> {
-  const pictures = (await isWebp(clip))
-    ? readAnimation(clip, sampling)
-    : decodePictures(clip, sampling, decoder)
+  const kind = await pictureKindOfClip(clip)
+  // Memory of pictures that are encoded is used again: collecting it took a twelfth of the time.
+  let spare: Uint8Array[] = []
+  const memoryOf = (sizeBytes: number) => {
+    if (spare[0]?.length !== sizeBytes) spare = []
+    return spare.pop() ?? Buffer.allocUnsafeSlow(sizeBytes)
+  }
+  const pictures =
+    kind === 'webp'
+      ? readAnimation(clip, sampling)
+      : decodePictures({ clip, sampling, memoryOf }, kind === 'gif', decoder)
   yield* mapOrdered(pictures, ENCODERS, async ({ picture, ptsUs }, index) => {
+    const { width, height, data } = picture
     const image = await encodeJpeg(picture, 95, 'fast')
-    return { index, ptsUs, width: picture.width, height: picture.height, image }
+    if (spare.length < ENCODERS) spare.push(data)
+    return { index, ptsUs, width, height, image }
   })
 }
 
 /**
  * Decodes with all threads until the first error, and from there on with one: what a decoder makes
- * of damaged data depends on the number of its threads and on chance.
+ * of damaged data depends on the number of its threads and on chance. The header comes with the
+ * frames, since another process for it would take as long as a short clip; where it says that
+ * `alpha` was wrong, decoding begins again.
  */
 async function* decodePictures(
-  clip: ClipFile,
-  sampling: Sampling,
+  how: Pick<DecodingPlan, 'clip' | 'sampling' | 'memoryOf'>,
+  alpha: boolean,
   decoder: Decoder,
 ): AsyncGenerator<TimedPicture> {
-  const info = await probeClip(clip, decoder.ffmpeg, decoder)
-  const isSpread = sampling.select === 'uniform'
-  const moments = momentsOf(sampling, isSpread ? await durationOf(clip, info, decoder) : 0)
-  const plan = { clip, sampling, info, moments }
+  const { clip, sampling } = how
+  await refuseEmpty(clip)
+  const seconds = sampling.select === 'uniform' ? await durationOf(clip, decoder) : 0
+  const moments = momentsOf(sampling, seconds)
+  let { threads } = decoder
   let given = 0
-  if (decoder.threads > 1) {
-    let damaged = false
+  for (;;) {
+    const header = openHeader(clip)
+    const plan = { ...how, moments, alpha, header }
+    let index = 0
+    let isDamaged = false
     try {
-      for await (const { clean, ...picture } of runDecoder(plan, decoder)) {
-        damaged = !clean
-        if (damaged) break
+      for await (const { clean, ...picture } of runDecoder(plan, { ...decoder, threads })) {
+        if (index === 0) ({ alpha } = header.read())
+        isDamaged = threads > 1 && !clean
+        if (alpha !== plan.alpha || isDamaged) break
+        if (index++ < given) continue
         given++
         yield picture
       }
+      if (index === 0) ({ alpha } = header.read())
     } catch (thrown) {
       if (!(thrown instanceof ClipError) || thrown.code === 'stalled_clip') throw thrown
-      damaged = true
+      header.read(thrown)
+      if (threads === 1) throw thrown
+      isDamaged = true
     }
-    if (!damaged) return
+    if (isDamaged) threads = 1
+    else if (alpha === plan.alpha) return
   }
-  let index = 0
-  for await (const { picture, ptsUs } of runDecoder(plan, { ...decoder, threads: 1 }))
-    if (index++ >= given) yield { picture, ptsUs }
 }
 
 interface DecodingPlan {
   readonly clip: ClipFile
   readonly sampling: Sampling
-  readonly info: ClipInfo
   readonly moments: Moments | undefined
+  readonly alpha: boolean
+  readonly header: ClipHeader
+  /** memory for a picture of so many bytes */
+  readonly memoryOf: (sizeBytes: number) => Uint8Array
 }
 
 async function* runDecoder(
-  { clip, sampling, info, moments }: DecodingPlan,
+  { clip, sampling, moments, alpha, header, memoryOf }: DecodingPlan,
   { ffmpeg, threads, signal, idleMs }: Decoder,
 ): AsyncGenerator<TimedPicture & { readonly clean: boolean }> {
-  const said = followDecoder(sampling.fps, Math.round(1e6 / (info.fps ?? sampling.fps)))
+  const { fps, maxSide } = sampling
+  const said = followDecoder(fps, () => Math.round(1e6 / (header.fps() ?? fps)))
   const args = [
     ...['-threads', String(threads), ...(moments ? [] : ['-skip_frame', 'nokey'])],
     ...clipInput(clip),
-    ...['-map', '0:v:0', '-vf', filtersOf(moments, info, sampling.maxSide)],
-    ...['-fps_mode', 'passthrough', '-c:v', 'ppm', '-f', 'image2pipe', 'pipe:1'],
+    ...['-map', '0:v:0', '-vf', filtersOf(moments, alpha, maxSide)],
+    ...['-fps_mode', 'passthrough', '-c:v', 'ppm'],
+    // Written by a thread of its own: the decoder goes on while the pipe is full.
+    ...['-f', 'fifo', '-fifo_format', 'image2pipe', '-queue_size', String(QUEUE), 'pipe:1'],
   ]
   const output = runFfmpeg(args, {
-    ...{ ffmpeg, signal, name: clip.path, logLevel: 'level+info', onMessage: said.onMessage },
+    ...{ ffmpeg, signal, name: clip.path, logLevel: 'level+info' },
+    onMessage(line) {
+      header.onMessage(line)
+      said.onMessage(line)
+    },
     idleMs: idleMs + 1000 * (moments?.longestGap ?? 0),
   })
   let index = 0
-  for await (const picture of readPpm(output, clip.path))
+  for await (const picture of readPpm(output, clip.path, memoryOf))
     yield { picture, ...(await said.frameAt(index++)) }
   const [first] = said.errors
   if (first === undefined) return

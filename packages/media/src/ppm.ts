@@ -2,49 +2,54 @@ import { FormatError } from '@deepfever/core'
 import type { Picture } from './pictures.ts'
 
 const HEADER = /^P6\n(\d+) (\d+)\n255\n/
+/** Longer than any header of a picture that is decoded. */
+const HEADER_LIMIT = 32
 
 /**
  * Splits a stream of concatenated PPM pictures (`P6`, 8 bits). The size stands in every picture,
  * so a clip that changes its size is read as it is.
  *
+ * @param memoryOf gives the bytes for a picture's pixels, which are all written
  * @throws FormatError when the stream is no PPM or ends inside a picture
  */
 export async function* readPpm(
   stream: AsyncIterable<Uint8Array>,
   place: string,
+  memoryOf: (sizeBytes: number) => Uint8Array = size => Buffer.allocUnsafeSlow(size),
 ): AsyncGenerator<Picture> {
-  let chunks: Uint8Array[] = []
+  let head = Buffer.alloc(0)
+  let picture: { width: number; height: number; data: Uint8Array } | undefined
+  let filled = 0
+  /** bytes since the end of the last picture */
   let length = 0
-  const take = (count: number): Buffer => {
-    const all =
-      chunks.length === 1
-        ? Buffer.from(chunks[0]!.buffer, chunks[0]!.byteOffset, length)
-        : Buffer.concat(chunks)
-    chunks = [all.subarray(count)]
-    length -= count
-    return all.subarray(0, count)
-  }
-  let header: { bytes: number; width: number; height: number } | undefined
   for await (const chunk of stream) {
-    chunks.push(chunk)
+    let rest = chunk
     length += chunk.length
-    for (;;) {
-      if (!header) {
-        const joined = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-        chunks = [joined]
-        const found = HEADER.exec(
-          Buffer.from(joined.buffer, joined.byteOffset, Math.min(32, length)).toString('latin1'),
-        )
-        if (!found && length < 32) break
-        if (!found)
+    while (rest.length > 0) {
+      if (!picture) {
+        // A header may lie across chunks: what is there of it is looked at with what follows.
+        const joined = Buffer.concat([head, rest.subarray(0, HEADER_LIMIT)])
+        const found = HEADER.exec(joined.toString('latin1'))
+        if (!found && joined.length >= HEADER_LIMIT)
           throw new FormatError(`${place}: the decoder's output is no PPM picture`, { place })
-        header = { bytes: found[0].length, width: Number(found[1]), height: Number(found[2]) }
+        if (!found) {
+          head = joined
+          break
+        }
+        rest = rest.subarray(found[0].length - head.length)
+        head = Buffer.alloc(0)
+        const [width, height] = [Number(found[1]), Number(found[2])]
+        picture = { width, height, data: memoryOf(3 * width * height) }
+        filled = 0
       }
-      const { bytes, width, height } = header
-      const sizeBytes = bytes + 3 * width * height
-      if (length < sizeBytes) break
-      yield { data: take(sizeBytes).subarray(bytes), width, height }
-      header = undefined
+      const part = rest.subarray(0, picture.data.length - filled)
+      picture.data.set(part, filled)
+      filled += part.length
+      rest = rest.subarray(part.length)
+      if (filled < picture.data.length) continue
+      yield picture
+      picture = undefined
+      length = rest.length
     }
   }
   if (length > 0)
