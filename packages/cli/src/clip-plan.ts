@@ -1,100 +1,121 @@
-import { readFile, statfs } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import type { Log } from '@deepfever/core'
-import { readManifest, type Forgotten } from '@deepfever/formats'
+import { statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { mapOrdered, type Log } from '@deepfever/core'
+import { tryClips, type Trial, type TrialRun } from '@deepfever/detect'
+import type { Forgotten } from '@deepfever/formats'
 import { clipIdOf, faultOf, type Clip } from '@deepfever/ingest'
-import { ClipError, probeClip, type Ffmpeg, type Sampling } from '@deepfever/media'
+import { ClipError, probeClip, type Ffmpeg } from '@deepfever/media'
 
 /** Headers read for an estimate; more would tell little. */
 const PROBES = 100
-/** JPEG 95, 4:4:4 of a video frame: bytes a pixel. */
-const FRAME_BYTES = 0.35
-const FACE_BYTES = 9_000
-const FACES_A_FRAME = 1.1
-/** Seconds a frame from file to faces on two cores, where no earlier run tells. */
-const FRAME_SECONDS = 0.15
-/** Where a header does not say it. */
-const USUAL = { durationUs: 10e6, width: 1280, height: 720 }
+/** Headers read side by side. */
+const WIDTH = 4
+/** Clips that are tried; it then takes some ten seconds. */
+const TRIED = 12
 
-interface Planned {
-  readonly ffmpeg: Ffmpeg
-  readonly sampling: Sampling
-  readonly forgotten: Forgotten
-  readonly out: string
+/** At most `most` of a list, spread evenly. */
+const spread = <T>(list: readonly T[], most: number): T[] =>
+  Array.from(
+    { length: Math.min(most, list.length) },
+    (_, i) => list[Math.floor(i * Math.max(1, list.length / most))]!,
+  )
+
+/** A clip that can be opened, and how long it is. */
+interface Probed {
+  readonly clip: Clip
+  /** undefined where the header does not say it */
+  readonly seconds: number | undefined
 }
 
-interface Size {
-  readonly frames: number
-  readonly frameBytes: number
-}
-
-async function sizeOf({ file }: Clip, { ffmpeg, sampling }: Planned): Promise<Size> {
-  const info = await probeClip(file, ffmpeg).catch((thrown: unknown) => {
+async function probe(clip: Clip, ffmpeg: Ffmpeg): Promise<Probed | undefined> {
+  try {
+    const { durationUs } = await probeClip(clip.file, ffmpeg)
+    return { clip, seconds: durationUs === undefined ? undefined : durationUs / 1e6 }
+  } catch (thrown) {
     if (thrown instanceof ClipError) return undefined
     throw thrown
-  })
-  const { durationUs = USUAL.durationUs, width, height } = info ?? USUAL
-  const { select, fps, count, times, maxSide } = sampling
-  const seconds = (durationUs ?? USUAL.durationUs) / 1e6
-  // Key frames stand every ten seconds at most in what cameras and sites write.
-  const perSelect = { rate: seconds * fps, key: seconds / 5, uniform: count, times: times.length }
-  const scale = Math.min(1, maxSide / Math.max(width, height, 1)) ** 2
-  const frames = info ? Math.max(1, Math.ceil(perSelect[select])) : 0
-  return { frames, frameBytes: frames * width * height * scale * FRAME_BYTES }
+  }
 }
 
-/** Seconds a frame of the run that made `out`, when it did most of it itself. */
-async function measuredSeconds(out: string): Promise<number | undefined> {
-  const found = await readManifest(out).catch(() => undefined)
-  const stats = await readFile(join(out, 'stats.json'), 'utf8').catch(() => '{}')
-  const { seconds } = JSON.parse(stats) as { seconds?: number }
-  const frames = found?.manifest.ledger.inputs
-  return seconds !== undefined && frames ? seconds / frames : undefined
+/** What is done with each clip and why, and the clips that are decoded. */
+function sortOut(
+  items: readonly Clip[],
+  known: ReadonlyMap<string, unknown>,
+  forgotten: Forgotten,
+): { reasons: Readonly<Record<string, number>>; fresh: readonly Clip[] } {
+  const reasons: Record<string, number> = {}
+  const fresh: Clip[] = []
+  for (const [i, clip] of items.entries()) {
+    const fault = faultOf(clip, items[i - 1], forgotten)
+    const isKnown = fault === undefined && known.has(clipIdOf(clip))
+    if (fault === undefined && !isKnown) fresh.push(clip)
+    const reason = fault
+      ? `turned away: ${fault}`
+      : isKnown
+        ? 'copied: unchanged since the earlier run'
+        : 'done: new, changed, or made with other options'
+    reasons[reason] = (reasons[reason] ?? 0) + 1
+  }
+  return { reasons, fresh }
 }
 
 /**
  * Says what a run would do and why, and how long and how large it would be: with frames in memory
- * only, and with frames on disk (`ingest videos`, then `detect faces`). Reads at most 100 headers.
+ * only, and with frames on disk (`ingest videos`, then `detect faces`). Reads at most 100 headers
+ * and tries a few frames of a dozen clips.
  */
 export async function planClips(
   items: readonly Clip[],
   known: ReadonlyMap<string, unknown>,
-  planned: Planned,
+  { forgotten, out, ...run }: TrialRun & { readonly forgotten: Forgotten; readonly out: string },
   log: Log,
 ): Promise<void> {
-  const reasons: Record<string, number> = {}
-  const count = (reason: string) => (reasons[reason] = (reasons[reason] ?? 0) + 1)
-  const fresh: Clip[] = []
-  for (const [i, clip] of items.entries()) {
-    const fault = faultOf(clip, items[i - 1], planned.forgotten)
-    if (fault !== undefined) count(`turned away: ${fault}`)
-    else if (known.has(clipIdOf(clip))) count('copied: unchanged since the earlier run')
-    else {
-      count('done: new, changed, or made with other options')
-      fresh.push(clip)
-    }
-  }
+  const { reasons, fresh } = sortOut(items, known, forgotten)
   const step = Math.max(1, fresh.length / PROBES)
-  const probed = Array.from({ length: Math.min(PROBES, fresh.length) }, (_, i) =>
-    sizeOf(fresh[Math.floor(i * step)]!, planned),
-  )
-  const sizes = await Promise.all(probed)
-  const sum = (of: (size: Size) => number) =>
-    Math.round(sizes.reduce((total, size) => total + of(size), 0) * step)
-  const frames = sum(size => size.frames)
-  const faceBytes = Math.round(frames * FACES_A_FRAME * FACE_BYTES)
-  const frameBytes = sum(size => size.frameBytes)
-  const seconds = Math.round(frames * ((await measuredSeconds(planned.out)) ?? FRAME_SECONDS))
-  const free = await statfs(dirname(planned.out)).catch(() => undefined)
+  const asked = spread(fresh, PROBES)
+  const probed: Probed[] = []
+  for await (const found of mapOrdered(asked, WIDTH, clip => probe(clip, run.decoder.ffmpeg)))
+    if (found) probed.push(found)
+  const tried = spread(probed, TRIED).map(({ clip }) => clip)
+  const trial = tried.length > 0 ? await tryClips(tried, run) : undefined
+  const free = await statfs(dirname(out)).catch(() => undefined)
   log.event('plan', {
-    clips: items.length,
-    ...reasons,
-    ...{
-      frames,
-      seconds,
-      bytesInOnePass: faceBytes,
-      bytesWithFramesOnDisk: faceBytes + frameBytes,
-    },
+    ...{ clips: items.length, ...reasons },
+    ...(trial && {
+      tried: `${trial.frames} frames of ${trial.clips} clips`,
+      ...estimate(trial, probed, step, run.sampling),
+    }),
     ...(free && { bytesFree: free.bavail * free.bsize }),
   })
+}
+
+/** The size of everything, from the trial and the lengths of the clips. */
+function estimate(
+  trial: Trial,
+  probed: readonly Probed[],
+  step: number,
+  { select, fps, count, times }: TrialRun['sampling'],
+) {
+  const lengths = probed.flatMap(({ seconds }) => seconds ?? [])
+  const usual = lengths.reduce((sum, length) => sum + length, 0) / Math.max(1, lengths.length)
+  const framesIn = (seconds: number): number =>
+    ({
+      rate: seconds * fps,
+      key: seconds * (trial.rate ?? 0),
+      uniform: count,
+      times: times.filter(time => time < seconds).length,
+    })[select]
+  const sum = probed.reduce(
+    (total, { seconds }) => total + Math.max(1, Math.ceil(framesIn(seconds ?? usual) - 1e-3)),
+    0,
+  )
+  const frames = Math.round(sum * step)
+  const faces = Math.round((frames * trial.faces) / Math.max(1, trial.frames))
+  const bytesInOnePass = faces * trial.faceBytes + probed.length * step * trial.clipBytes
+  return {
+    ...{ frames, faces },
+    seconds: Math.round(trial.startSeconds + frames * trial.frameSeconds),
+    bytesInOnePass: Math.round(bytesInOnePass),
+    bytesWithFramesOnDisk: Math.round(bytesInOnePass + frames * trial.frameBytes),
+  }
 }

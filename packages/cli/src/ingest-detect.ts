@@ -46,7 +46,7 @@ const clips = defineStage({
     ...decoderOptions,
     ...divisionOptions,
     plan: flag({
-      help: 'say what would be done, how long and how large; do nothing',
+      help: 'say what would be done, how long and how large, after a trial; write nothing',
       role: 'execution',
     }),
   },
@@ -67,15 +67,16 @@ const clips = defineStage({
       inputs: [{ role: 'clips', digest: list.digest }, ...forgotten.inputs],
       terms: unionOfTerms(items.map(({ terms }) => terms)),
     }
+    const decoder = { ffmpeg, threads: options.threads, signal, idleMs: 1000 * options.idle }
     const knownFaces = () => (force ? undefined : openKnownFaces(spec, forgotten, retry))
     if (plan) {
       const known = (await knownFaces())?.clips ?? new Map<string, unknown>()
-      return planClips(items, known, { ffmpeg, sampling, forgotten, out: spec.out }, log)
+      const run = { sampling, decoder, keeping: options, workers, forgotten, out: spec.out }
+      return planClips(items, known, run, log)
     }
     return writeArtifact(spec, log, async write => {
       write.describe(forgotten.metadata)
       const known = await knownFaces()
-      const decoder = { ffmpeg, threads: options.threads, signal, idleMs: 1000 * options.idle }
       const bar = log.progress('clips', items.length)
       const isDecoded = (clip: Clip, i: number) =>
         !write.isDone(itemOf(nameOf(clip))) &&
@@ -83,7 +84,7 @@ const clips = defineStage({
         !known?.clips.has(clipIdOf(clip))
       const takings = openTakings(items.filter(isDecoded), sampling, decoder)
       const how = { items, takings, forgotten, known, advance: () => bar.advance() }
-      const work = { keeping: options, workers, forgotten, known }
+      const work = { keeping: options, still: options.still, workers, forgotten, known }
       try {
         await writeClipFaces(stepsOf(how, write, log), work, context, write)
       } finally {

@@ -23,6 +23,10 @@ export interface Keeping extends FaceGate {
 /** Gate and limits as options. */
 export const keepingOptions = {
   ...gateOptions,
+  still: integer({
+    help: 'pass over frames in which no part of the picture changed by more steps of 255; 0: none',
+    ...{ standard: 0, min: 0, max: 255 },
+  }),
   perTrack: integer({
     help: 'most faces of a track, the sharpest; 0: all',
     ...{ standard: 0, min: 0, max: 1e6 },
@@ -47,8 +51,11 @@ const bySharpness = (a: Kept, b: Kept): number =>
 
 /** The faces of one clip on their way into an artifact. */
 export interface ClipFaces {
-  /** Takes the answer for the clip's next frame. */
-  add(frameId: string, answer: PictureAnswer): Promise<void>
+  /** Takes the answer for the clip's next frame, or why it was not looked at. */
+  add(
+    frameId: string,
+    answer: PictureAnswer | { readonly rejected: 'frame_unchanged' },
+  ): Promise<void>
   /** Writes what is left, the tallies and the clip's row; gives the number of inputs it stands for. */
   end(frames: number, code: string): Promise<number>
 }

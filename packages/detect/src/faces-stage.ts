@@ -80,7 +80,7 @@ export const facesStage = defineStage({
       const known = force ? undefined : await openKnownFaces(spec, forgotten, retry)
       const bar = log.progress('frames', source.manifest.tables.frames?.rows ?? 0)
       const steps = stepsOf(source, known, write, () => bar.advance())
-      const how = { keeping: options, workers, forgotten, known }
+      const how = { keeping: options, still: options.still, workers, forgotten, known }
       await writeClipFaces(steps, how, { checkpoint }, write)
       bar.done()
     })

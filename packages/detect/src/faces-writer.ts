@@ -19,13 +19,18 @@ import {
 } from '@deepfever/formats'
 import { openClip, writeTallies, type ClipFaces, type Keeping } from './clip-faces.ts'
 import { findFaces } from '@deepfever/faces'
+import { openStillFrames } from './still-frames.ts'
 
 /** What is known of a clip before its frames are looked at. */
 export type ClipName = Pick<ClipRow, 'clipId' | 'clipName'>
 
-/** Clips in order: the frames of one and its end, or that an earlier run has it. */
+/**
+ * Clips in order: the frames of one (of one that is passed over only its id) and its end, or that
+ * an earlier run has it.
+ */
 export type ClipStep =
   | { readonly clip: ClipName; readonly frameId: string; readonly image: Uint8Array }
+  | { readonly clip: ClipName; readonly stillId: string }
   | { readonly clip: ClipName; readonly end: { readonly frames: number; readonly code: string } }
   | { readonly clip: ClipName; readonly known: true }
 
@@ -114,25 +119,40 @@ async function copyClip(
 /** How the faces of clips are found and chosen. */
 export interface FacesWork {
   readonly keeping: Keeping
+  /** see `openStillFrames` */
+  readonly still: number
   readonly workers: number
   readonly forgotten: Forgotten
   readonly known: KnownFaces | undefined
 }
 
+async function* withoutStill(
+  steps: AsyncIterable<ClipStep>,
+  still: number,
+): AsyncGenerator<ClipStep> {
+  const isStill = openStillFrames(still)
+  for await (const step of steps)
+    if ('image' in step && (await isStill(step.clip.clipId, step.image)))
+      yield { clip: step.clip, stillId: step.frameId }
+    else yield step
+}
+
 /** Finds the faces of all frames and writes them clip by clip; a clip is an item of the journal. */
 export async function writeClipFaces(
   steps: AsyncIterable<ClipStep>,
-  { keeping, workers, forgotten, known }: FacesWork,
+  { keeping, still, workers, forgotten, known }: FacesWork,
   { checkpoint }: Pick<Context, 'checkpoint'>,
   write: ArtifactWriter,
 ): Promise<void> {
   let open: { readonly item: string; readonly clip: ClipFaces } | undefined
   const jobOf = (step: ClipStep) => ('image' in step ? { file: step.image } : undefined)
-  for await (const { item: step, answer } of findFaces(steps, jobOf, { workers, detect: true })) {
+  const looked = findFaces(withoutStill(steps, still), jobOf, { workers, detect: true })
+  for await (const { item: step, answer } of looked) {
     checkpoint()
     const item = itemOf(step.clip)
     if (open?.item !== item) open = { item, clip: openClip(step.clip, keeping, forgotten, write) }
     if (answer !== undefined && 'image' in step) await open.clip.add(step.frameId, answer)
+    else if ('stillId' in step) await open.clip.add(step.stillId, { rejected: 'frame_unchanged' })
     else if ('end' in step)
       await write.done(item, await open.clip.end(step.end.frames, step.end.code))
     else if (known) await write.done(item, await copyClip(step.clip, known, write))

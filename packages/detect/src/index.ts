@@ -4,6 +4,7 @@ import { merge } from './merge.ts'
 import { affectnetStage, fecStage, folderStage, rafStage } from './labelled-stages.ts'
 
 export { keepingOptions } from './clip-faces.ts'
+export { tryClips, type Trial, type TrialRun } from './trial.ts'
 export { detectOptions } from './faces-stage.ts'
 export {
   itemOf,

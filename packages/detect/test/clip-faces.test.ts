@@ -1,4 +1,4 @@
-// tap: test/clip-faces.test.ts covers src/face-gate.ts, src/tracks.ts, src/clip-faces.ts, src/near-duplicates.ts, src/merge.ts, src/gallery.ts
+// tap: test/clip-faces.test.ts covers src/face-gate.ts, src/tracks.ts, src/clip-faces.ts, src/near-duplicates.ts, src/merge.ts, src/gallery.ts, src/still-frames.ts
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +33,7 @@ import { openClip, type Keeping } from '../src/clip-faces.ts'
 import { gateCodeOf } from '../src/face-gate.ts'
 import { stages } from '../src/index.ts'
 import { withoutNearDuplicates } from '../src/near-duplicates.ts'
+import { openStillFrames } from '../src/still-frames.ts'
 import { openTracks } from '../src/tracks.ts'
 
 async function run(name: string, options: Readonly<Record<string, string | number>>) {
@@ -156,6 +157,24 @@ t.test('a track goes on where the box lies, over two empty frames, not over thre
   const patient = openTracks('p')
   t.same([patient([at(0)]), patient([]), patient([]), patient([at(0)])].flat(), ['p~0', 'p~0'])
   t.end()
+})
+
+t.test('a frame is still when no cell changed since the last one that was looked at', async t => {
+  const moved = async (by: number, width = 60) => {
+    const data = portrait.data.slice()
+    for (let y = 100; y < 160; y++)
+      for (let at = (y * 256 + 100) * 3; at < (y * 256 + 100 + width) * 3; at++) data[at] = by
+    return encodeJpeg({ ...portrait, data })
+  }
+  const [first, near, other] = [await moved(100), await moved(103), await moved(108)]
+  const isStill = openStillFrames(4)
+  t.notOk(await isStill('a', first))
+  t.ok(await isStill('a', near))
+  t.notOk(await isStill('a', other), 'compared with the first, not with the one passed over')
+  t.ok(await isStill('a', other))
+  t.notOk(await isStill('b', other), 'another clip')
+  t.notOk(await isStill('b', Uint8Array.of(1)), 'what is wrong with it is said elsewhere')
+  t.ok(await isStill('b', other))
 })
 
 t.test('limits keep the sharpest of a track and of a clip, in the order of the frames', async t => {
@@ -341,6 +360,22 @@ t.test('a run with other clips looks at those alone; a forgotten face leaves', a
   t.equal(left.faces.length, grown.faces.length - 1)
   const [lost] = left.tallies.filter(({ code }) => code === 'forgotten')
   t.match(lost, { count: 1, crop: new Uint8Array(0) }, 'no picture of it is kept as an example')
+})
+
+t.test('frames that hardly changed are passed over and counted, when asked', async t => {
+  const dir = t.testdir({})
+  const places = { frames: join(dir, 'frames'), workers: 1 }
+  await drawFrames(places.frames, undefined)
+  const take = async (still: number) => {
+    const out = join(dir, `still${still}`)
+    t.equal((await run('detect faces', { ...places, out, still })).code, 0)
+    return (await read(out)).manifest.ledger
+  }
+  const all = await take(0)
+  t.equal(all.rejects.frame_unchanged, undefined)
+  const fewer = await take(10)
+  t.equal(fewer.rejects.frame_unchanged?.count, 6, 'the second frame of each clip')
+  t.equal(fewer.inputs, all.inputs, 'a frame counts as the one face or the none it would give')
 })
 
 t.test('the gallery shows at most 200 faces a reason and stays below 20 MB', async t => {
