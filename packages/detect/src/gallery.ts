@@ -72,7 +72,7 @@ p { margin: .25rem 0 } .soft { opacity: .75 }
 figure { margin: 0 } img { display: block; width: 100%; aspect-ratio: 1; border-radius: .4rem }
 figcaption { font-size: .75rem; overflow-wrap: anywhere; opacity: .75 }
 table { border-collapse: collapse } th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
-td.n { text-align: right; font-variant-numeric: tabular-nums }
+th, td.n { overflow-wrap: normal } td.n { text-align: right; font-variant-numeric: tabular-nums }
 `
 
 const ledgerTable = (title: string, unit: string, { inputs, outputs, rejects }: Ledger) => html`
@@ -127,7 +127,7 @@ const sheet = (samples: readonly Sample[]) => html`
 export const gallery = defineStage({
   name: 'detect gallery',
   summary: 'a page with the faces that were found, by clip, and what was turned away',
-  behaviour: 2,
+  behaviour: 3,
   options: {
     ...commonOptions,
     faces: path('faces artifact'),
