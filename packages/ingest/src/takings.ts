@@ -10,7 +10,7 @@ import {
 import type { Clip } from './clip-list.ts'
 
 /** A frame without what names it. */
-export type TakenFrame = Omit<Frame, 'frameId' | 'clipId' | 'clipName'>
+type TakenFrame = Omit<Frame, 'frameId' | 'clipId' | 'clipName'>
 
 /** Gives frames, and at the end the code of what went wrong, or ''. */
 export type Taking = AsyncGenerator<TakenFrame, string>

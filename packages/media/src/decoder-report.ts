@@ -1,5 +1,5 @@
 /** When a frame is shown, and whether the decoder had reported no error before it came. */
-export interface Said {
+interface Said {
   readonly ptsUs: number
   readonly clean: boolean
 }
