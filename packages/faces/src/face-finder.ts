@@ -12,6 +12,12 @@ export interface Found<T, J> {
   readonly answer: J extends undefined ? undefined : PictureAnswer
 }
 
+/** A view goes to a thread with all the memory it lies in, which may be a whole shard. */
+function alone({ file, ...wanted }: PictureJob): PictureJob {
+  const isPart = typeof file !== 'string' && file.byteLength < file.buffer.byteLength
+  return { ...wanted, file: isPart ? Uint8Array.prototype.slice.call(file) : file }
+}
+
 /**
  * Decodes every item's picture, finds and cuts its faces, in up to `workers` threads. Each picture
  * is judged alone, so neither order nor number of threads changes a result.
@@ -30,7 +36,7 @@ export async function* findFaces<T, J extends PictureJob | undefined>(
   try {
     yield* mapOrdered(items, workers * AHEAD, async item => {
       const job = jobOf(item)
-      const answer = job && (await pool.run(job))
+      const answer = job && (await pool.run(alone(job)))
       return { item, answer } as Found<T, J>
     })
   } finally {
