@@ -1,5 +1,5 @@
 // tap: test/folder.test.ts covers src/face-set.ts src/feature-store.ts src/parts.ts src/estimate.ts src/stages/folder.ts
-import { readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openRandom, runStage, silentLog, type Log, type Stage } from '@deepfever/core'
 import { embeddings, encodeShard, judgements, openArtifact, readVectors } from '@deepfever/formats'
@@ -139,7 +139,10 @@ t.test('what does not fit is refused with the field and an example', async t => 
     { source, onnx, output: 'nothing' },
     /outputs is \["planes"\], wanted one named noth/,
   )
-  await failing({ source, onnx: join(dir, 'none/x.onnx') }, /contract.json: not readable/)
+  await failing({ source, onnx: join(dir, 'none/x.onnx') }, /x.onnx: not readable, wanted an ONNX/)
+  await mkdir(join(dir, 'bare'))
+  await cp(onnx, join(dir, 'bare/x.onnx'))
+  await failing({ source, onnx: join(dir, 'bare/x.onnx') }, /contract.json: not readable/)
   await failing({ source, features: onnx }, /planes.onnx: found .* wanted a Parquet file/)
   const parse = (change: object) => () =>
     parseContract(JSON.stringify({ ...contract, ...change }), 'contract.json', '')

@@ -1,7 +1,9 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { StageError } from '@deepfever/core'
 
 interface Holder {
@@ -37,6 +39,31 @@ async function readHolder(file: string): Promise<Holder | undefined> {
   }
 }
 
+/** The holder that a lock names, once it does: between opening and writing it is empty. */
+async function waitForHolder(file: string): Promise<Holder | undefined> {
+  for (let waits = 0; waits < 20; waits++) {
+    const holder = await readHolder(file)
+    if (holder) return holder
+    await setTimeout(50)
+  }
+  return undefined
+}
+
+/**
+ * Moves away a lock whose process is gone; only one of several waiting processes succeeds. One that
+ * was taken over since it was read goes back to its place.
+ */
+async function removeStale(file: string, seen: Holder | undefined): Promise<void> {
+  const moved = `${file}.stale.${process.pid}`
+  try {
+    await rename(file, moved)
+  } catch {
+    return
+  }
+  if (!isDeepStrictEqual(await readHolder(moved), seen)) await link(moved, file).catch(() => {})
+  await rm(moved, { force: true })
+}
+
 /** Whether a process is writing in `work`. */
 export async function isLocked(work: string): Promise<boolean> {
   const holder = await readHolder(join(work, 'lock'))
@@ -66,16 +93,14 @@ export async function takeLock(work: string): Promise<() => Promise<void>> {
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
     }
-    const holder = await readHolder(file)
+    const holder = await waitForHolder(file)
     if (holder && isAlive(holder))
       throw new StageError(
         `${work}: process ${holder.pid} on ${holder.host} is writing here; wait for it` +
           (holder.host === me.host ? '' : `, or delete ${file} if that machine is gone`),
         { place: work, ...holder },
       )
-    // Renaming first lets only one of several waiting processes remove the stale lock.
-    await rename(file, `${file}.stale.${process.pid}`).catch(() => {})
-    await rm(`${file}.stale.${process.pid}`, { force: true })
+    await removeStale(file, holder)
   }
   throw new StageError(`${work}: the lock changes hands; try again`, { place: work })
 }

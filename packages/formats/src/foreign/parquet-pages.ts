@@ -50,8 +50,8 @@ export async function* readColumnPages(
   for (let left = Number(meta.num_values); left > 0;) {
     const header = parquetHeader(reader)
     const pageValues = (header.data_page_header ?? header.data_page_header_v2)?.num_values
-    // Otherwise a damaged page would be read again and again.
-    if (header.compressed_page_size < 0 || (pageValues ?? 1) < 1)
+    // Otherwise a damaged page would be read again and again, or for hours.
+    if (header.compressed_page_size < 0 || !((pageValues ?? 1) >= 1 && (pageValues ?? 1) <= left))
       throw new Error(`a page of ${header.compressed_page_size} bytes, ${pageValues} values`)
     if (header.type === 'DICTIONARY_PAGE') {
       dictionary = convert(

@@ -45,7 +45,10 @@ export async function readParquetVectors(
     unreadable(thrown)
   }
   const file = await asyncBufferFromFile(path)
-  const metadata = await parquetMetadataAsync(file).catch(unreadable)
+  // Without its search for maps, which runs for ever over a negative count of children.
+  const metadata = await parquetMetadataAsync(file, { geoparquet: false }).catch(unreadable)
+  if (metadata.schema.some(({ num_children: children = 0 }) => children < 0))
+    throw fail('a column with less than no children', wanted)
   const columns = namesIn(metadata)
   for (const column of [idColumn, vectorColumn])
     if (!columns.includes(column)) throw fail(`columns ${columns.join(', ')}`, wanted)
