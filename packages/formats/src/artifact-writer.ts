@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StageError, type Log, type Work } from '@deepfever/core'
@@ -14,7 +15,7 @@ import {
   type Manifest,
   type Terms,
 } from './manifest.ts'
-import { encodeShard } from './shard.ts'
+import { encodeRows } from './shard.ts'
 import type { Columns, Row, RowOf, Table } from './table.ts'
 
 /** What an artifact is and what it is made from. */
@@ -60,8 +61,8 @@ export interface ArtifactWriter {
 /** A shard ends with the item that reaches these sizes, */
 const SHARD_BYTES = 32 * 2 ** 20
 const SHARD_ROWS = 8192
-/** or inside an item that is this many times larger, so that memory stays bounded: rows, columns
- *  and file lie beside each other while a shard is written. */
+/** or inside an item that is this many times larger, so that memory stays bounded: rows and
+ *  columns lie beside each other while a shard is written. */
 const LONG_ITEM = 1.5
 
 const sizeOf = (row: Row): number =>
@@ -185,15 +186,20 @@ export async function writeArtifact(
       const entry = (state.tables[name] ??= { version: shard.table.version, rows: 0, shards: [] })
       const extension = shard.table.storage
       const file = `${name}-${String(entry.shards.length).padStart(5, '0')}.${extension}`
-      const data = await encodeShard(shard.table, shard.rows as never, join(spec.out, file))
-      await writeDurably(join(parts, file), data)
-      entry.shards.push({
-        name: file,
-        sizeBytes: data.length,
-        sha256: sha256(data),
-        rows: shard.rows.length,
-      })
-      entry.rows += shard.rows.length
+      const hash = createHash('sha256')
+      let sizeBytes = 0
+      const pieces = encodeRows(shard.table, shard.rows as never, join(spec.out, file))
+      async function* hashed() {
+        for await (const piece of pieces) {
+          hash.update(piece)
+          sizeBytes += piece.length
+          yield piece
+        }
+      }
+      await writeDurably(join(parts, file), hashed())
+      const rows = shard.rows.length
+      entry.shards.push({ name: file, sizeBytes, sha256: hash.digest('hex'), rows })
+      entry.rows += rows
     }
     const isFull = (shard: { rows: Row[]; sizeBytes: number }, times: number) =>
       shard.sizeBytes >= SHARD_BYTES * times || shard.rows.length >= SHARD_ROWS * times

@@ -1,11 +1,15 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-/** Writes a file and waits until it is on disk. */
-export async function writeDurably(place: string, data: Uint8Array | string): Promise<void> {
+/** Writes a file, or its pieces as they come, and waits until it is on disk. */
+export async function writeDurably(
+  place: string,
+  data: Uint8Array | string | AsyncIterable<Uint8Array>,
+): Promise<void> {
   const handle = await open(place, 'w')
   try {
-    await handle.writeFile(data)
+    if (typeof data === 'string' || data instanceof Uint8Array) await handle.writeFile(data)
+    else for await (const piece of data) await handle.writeFile(piece)
     await handle.sync()
   } finally {
     await handle.close()

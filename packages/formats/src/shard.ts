@@ -23,16 +23,15 @@ export async function encodeShard<C extends Columns>(
   rows: readonly RowOf<Table<C>>[],
   place?: string,
 ): Promise<Uint8Array> {
-  const { encode } = await openStorage[table.storage]()
   const pieces: Uint8Array[] = []
-  for await (const piece of encode(table, rows, place)) pieces.push(piece)
+  for await (const piece of encodeRows(table, rows, place)) pieces.push(piece)
   return Buffer.concat(pieces)
 }
 
-/** The same piece by piece, for rows that do not fit into memory. @throws FormatError likewise */
+/** The same piece by piece: neither rows nor bytes need to stand in memory. @throws FormatError likewise */
 export async function* encodeRows<C extends Columns>(
   table: Table<C>,
-  rows: AsyncIterable<RowOf<Table<C>>>,
+  rows: Iterable<RowOf<Table<C>>> | AsyncIterable<RowOf<Table<C>>>,
   place?: string,
 ): AsyncGenerator<Uint8Array> {
   const { encode } = await openStorage[table.storage]()
