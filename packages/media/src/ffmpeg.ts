@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Ffmpeg } from './ffmpeg-binary.ts'
 import { ClipError } from './media-errors.ts'
+import { openWidePipe } from './wide-pipe.ts'
 
 /** How far ffmpeg is, as its `-progress` reports say. */
 export interface FfmpegProgress {
@@ -61,8 +62,8 @@ export function clipInput(clip: ClipFile | string): string[] {
 }
 
 /**
- * Runs ffmpeg with an argument list and yields its standard output; ends when the process has
- * ended well. Leaving the loop early, the signal and the idle limit kill the process.
+ * Runs ffmpeg with an argument list and yields its standard output, each piece valid until the next
+ * is asked for; ends when the process has ended well. Leaving the loop early, the signal and the idle limit kill the process.
  *
  * @throws ClipError `undecodable_clip` with ffmpeg's last lines, or `stalled_clip`
  */
@@ -72,11 +73,13 @@ export async function* runFfmpeg(
 ): AsyncGenerator<Uint8Array, void> {
   hooks.signal?.throwIfAborted()
   const quiet = ['-nostdin', '-hide_banner', '-nostats', '-loglevel', logLevel]
+  const output = await openWidePipe()
   const child = spawn(ffmpeg.path, [...quiet, '-progress', 'pipe:3', ...args], {
-    stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: [stdin ? 'pipe' : 'ignore', output.childEnd, 'pipe', 'pipe'],
     signal: hooks.signal,
     killSignal: 'SIGKILL',
   })
+  output.childEnd.destroy()
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
   closed.catch(() => {}) // looked at below, or the loop was left before
   const idle = openIdleLimit(child, idleMs)
@@ -91,13 +94,13 @@ export async function* runFfmpeg(
   // A process that ends before it has read everything is judged by its exit code, not by EPIPE.
   child.stdin?.on('error', () => {}).end(stdin)
   try {
-    const chunks: AsyncIterator<Buffer, undefined> = child.stdout![Symbol.asyncIterator]()
+    const pieces = output.pieces()
     for (;;) {
       idle.start()
-      const { done, value } = await chunks.next()
+      const { done, value } = await pieces.next()
       idle.stop()
       if (done) break
-      yield new Uint8Array(value.buffer, value.byteOffset, value.length)
+      yield value
     }
     idle.start()
     const [exitCode, killedBy] = await closed
@@ -118,7 +121,7 @@ export async function* runFfmpeg(
     idle.stop()
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
     // Unread output would hold back the end of the process for good.
-    child.stdout!.destroy()
+    output.destroy()
     await closed.catch(() => {})
   }
 }
@@ -128,9 +131,9 @@ export async function collectFfmpeg(
   args: readonly string[],
   options: FfmpegOptions,
 ): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of runFfmpeg(args, options)) chunks.push(chunk)
-  return Buffer.concat(chunks)
+  const pieces: Uint8Array[] = []
+  for await (const piece of runFfmpeg(args, options)) pieces.push(piece.slice())
+  return Buffer.concat(pieces)
 }
 
 /** The version that `ffmpeg -version` names, for manifests: another one may decode otherwise. */
