@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { FormatError, StageError, mapOrdered, type Log } from '@deepfever/core'
+import { sha256OfFile } from '@deepfever/formats'
 
 /** One file of a raw folder; `path` is below the folder, with `/`. */
 export interface SourceFile {
@@ -30,13 +30,6 @@ const WIDTH = 8
 export const digestOf = (files: readonly SourceFile[]): string => {
   const hash = createHash('sha256')
   for (const file of files) hash.update(`${file.path}\0${file.sizeBytes}\0${file.sha256}\n`)
-  return hash.digest('hex')
-}
-
-async function hashFile(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }))
-    hash.update(chunk as Buffer)
   return hash.digest('hex')
 }
 
@@ -75,7 +68,7 @@ export async function indexFolder(
     const { size: sizeBytes, mtimeMs } = found
     const old = known.get(path)
     const same = old?.sizeBytes === sizeBytes && old.mtimeMs === mtimeMs
-    return { path, sizeBytes, sha256: same ? old.sha256 : await hashFile(target), mtimeMs }
+    return { path, sizeBytes, sha256: same ? old.sha256 : await sha256OfFile(target), mtimeMs }
   })
   for await (const result of looked) {
     if (typeof result === 'string') refused.push(result)

@@ -10,8 +10,9 @@ export const codesSection = (curve: CodeCurve): Html => html`
   <section>
     <h2>Bytes a face</h2>
     <p class="soft">
-      Product codes of the vectors, a byte a part; the last row is float32. Every row is coded by a
-      codebook that was learned from other rows (${curve.learnedFrom}).
+      Product codes of the vectors, a byte a part; the last row is float32. All vectors have one
+      length here, so that row need not be the headline. Every row is coded by a codebook that was
+      learned from other rows (${curve.learnedFrom}).
     </p>
     <figure class="curve">
       ${drawing(curve)}

@@ -1,6 +1,7 @@
 export * from './table.ts'
 export * from './tables.ts'
 export { encodeRows, encodeShard, decodeShard } from './shard.ts'
+export * from './file-digest.ts'
 export * from './manifest.ts'
 export {
   damageOf,

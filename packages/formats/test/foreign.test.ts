@@ -1,7 +1,6 @@
 // tap: test/foreign.test.ts covers src/foreign/*.ts
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { deflateRawSync, crc32 } from 'node:zlib'
 import { FormatError, openRandom, uniforms } from '@deepfever/core'
 import t from 'tap'
@@ -12,7 +11,6 @@ import {
   encodeNpy,
   encodeSafetensors,
   readTorch,
-  readVectors,
   readWeights,
   stateDictOf,
 } from '../src/foreign/index.ts'
@@ -331,47 +329,4 @@ t.test('npy arrays come back as they were written', async t => {
       message: /x\.npy: at byte \d+: cut off/,
     })
   }
-})
-
-const parquets = new URL('fixtures/parquet/', import.meta.url)
-t.test('Parquet files of pyarrow, pandas, polars and DuckDB: the same vectors', async t => {
-  const names = (await readdir(parquets)).filter(name => /^(pyarrow|pandas|polars|duck)/.test(name))
-  t.equal(names.length, 10)
-  for (const name of names) {
-    const { rowCount, rows } = await readVectors(
-      fileURLToPath(new URL(name, parquets)),
-      'faceId',
-      'vector',
-    )
-    t.equal(rowCount, 6)
-    const found = []
-    for await (const { id, vector } of rows()) found.push([id, ...vector])
-    const wanted = Array.from({ length: 6 }, (_, i) => [
-      `face-${i}`,
-      ...[0.5, 1.5, 2.5, 3.5].map(value => 4 * i + value),
-    ])
-    t.same(found, wanted, name)
-  }
-})
-
-t.test('Parquet files that are not vectors by id are refused with the row', async t => {
-  const dir = t.testdir({ cut: '', text: 'faceId,vector\n' })
-  const whole = await readFile(new URL('pyarrow-snappy.parquet', parquets))
-  await writeFile(join(dir, 'cut'), whole.subarray(0, 300))
-  const place = (name: string) => fileURLToPath(new URL(name, parquets))
-  for (const [path, message] of [
-    [place('null-number.parquet'), /null-number.*found row 1: nothing among numbers in vector/],
-    [place('null-vector.parquet'), /null-vector.*found row 1: 0 numbers, wanted 2, as in row 0/],
-    [place('number-as-id.parquet'), /found row 0: a bigint as faceId, wanted a Parquet file with/],
-    [join(dir, 'cut'), /cut: found .*, wanted a Parquet file with columns faceId \(text\)/],
-    [join(dir, 'text'), /text: found .*, wanted a Parquet file with columns faceId \(text\)/],
-  ] as const)
-    await t.rejects(
-      async () => {
-        for await (const _ of (await readVectors(path, 'faceId', 'vector')).rows())
-          await Promise.resolve()
-      },
-      { name: 'FormatError', message },
-      path,
-    )
 })

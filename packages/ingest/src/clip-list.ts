@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { FormatError, UsageError, mapOrdered, optionalPath, type Log } from '@deepfever/core'
 import { digestOf, indexFolder, openSource, type SourceFile } from '@deepfever/datasets'
-import { listTar, sha256, type Forgotten, type Terms } from '@deepfever/formats'
+import { listTar, sha256, sha256OfFile, type Forgotten, type Terms } from '@deepfever/formats'
 import type { ClipFile } from '@deepfever/media'
 import { TERMS_FILE, openTerms } from './source-terms.ts'
 
@@ -60,15 +58,6 @@ interface Named {
   readonly refused: readonly string[]
 }
 
-async function hashPart({ path, part }: ClipFile): Promise<string> {
-  const hash = createHash('sha256')
-  const range = part ? { start: part.start, end: part.start + part.sizeBytes - 1 } : {}
-  if (part?.sizeBytes !== 0)
-    for await (const chunk of createReadStream(path, { ...range, highWaterMark: 2 ** 20 }))
-      hash.update(chunk as Buffer)
-  return hash.digest('hex')
-}
-
 /** The files that a list names; relative paths are below the list's own folder. */
 async function readList(list: string): Promise<Named> {
   const text = await readFile(list, 'utf8')
@@ -79,7 +68,7 @@ async function readList(list: string): Promise<Named> {
     const path = resolve(dirname(list), name)
     const found = await stat(path).catch(() => undefined)
     if (!found?.isFile()) return path
-    return { path, sizeBytes: found.size, sha256: await hashPart({ path }) }
+    return { path, sizeBytes: found.size, sha256: await sha256OfFile(path) }
   })
   for await (const file of read) {
     if (typeof file === 'string') refused.push(file)
@@ -111,7 +100,7 @@ async function* membersOf(tar: SourceFile, root: string): AsyncGenerator<Omit<Cl
     for await (const { name, start, sizeBytes } of listTar(path)) {
       if (!CLIP.test(name)) continue
       const file = { path, part: { start, sizeBytes } }
-      const digest = await hashPart(file)
+      const digest = await sha256OfFile(file.path, file.part)
       yield { name: `${tar.path}/${name}`, sha256: digest, sizeBytes, file, fault: undefined }
     }
   } catch (thrown) {

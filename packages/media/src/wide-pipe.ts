@@ -21,12 +21,6 @@ export interface WidePipe {
  * KiB a piece, which for raw pictures costs as much to collect as to read.
  */
 export async function openWidePipe(): Promise<WidePipe> {
-  // Only its owner can enter the folder, so nobody else can connect.
-  const folder = await mkdtemp(join(tmpdir(), 'deepfever-'))
-  const path = join(folder, 'pipe')
-  const server = createServer({ pauseOnConnect: true })
-  server.listen(path)
-  await once(server, 'listening')
   const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   let length = 0
   let ended = false
@@ -40,15 +34,25 @@ export async function openWidePipe(): Promise<WidePipe> {
       return false
     },
   }
-  const reader = connect({ path, onread })
-  const [childEnd] = (await once(server, 'connection')) as [Socket]
-  server.close()
-  await rm(folder, { recursive: true })
   const end = () => {
     ended = true
     wake()
   }
-  reader.on('end', end).on('error', end).on('close', end)
+  // Only its owner can enter the folder, so nobody else can connect.
+  const folder = await mkdtemp(join(tmpdir(), 'deepfever-'))
+  const server = createServer({ pauseOnConnect: true })
+  let reader: Socket
+  let childEnd: Socket
+  try {
+    const path = join(folder, 'pipe')
+    await once(server.listen(path), 'listening')
+    reader = connect({ path, onread })
+    reader.on('end', end).on('error', end).on('close', end)
+    ;[childEnd] = (await once(server, 'connection')) as [Socket]
+  } finally {
+    server.close()
+    await rm(folder, { recursive: true })
+  }
   return {
     childEnd,
     async *pieces() {

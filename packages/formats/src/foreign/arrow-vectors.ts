@@ -1,47 +1,39 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { FormatError, messageOf } from '@deepfever/core'
-import type { VectorFile } from './parquet-vectors.ts'
+import type { RecordBatch, Vector } from 'apache-arrow'
+import { sha256OfFile } from '../file-digest.ts'
+import { failuresOf, type VectorFile } from './vector-file.ts'
 
 /**
  * Opens an Arrow file with a text column and a column of fixed-size lists of float32, one record
  * batch at a time.
  *
- * @throws FormatError when it is no Arrow file, lacks a column, or a vector is not finite
+ * @throws FormatError when it is no Arrow file, lacks a column, an id or a number is missing, or a
+ *   number is not finite
  */
 export async function readArrowVectors(
   path: string,
   idColumn: string,
   vectorColumn: string,
 ): Promise<VectorFile> {
-  const arrow = await import('apache-arrow')
-  const fail = (found: string, wanted: string, cause?: unknown): FormatError =>
-    new FormatError(`${path}: found ${found}, wanted ${wanted}`, { path, found, wanted }, cause)
-  const wanted = `an Arrow file with columns ${idColumn} (utf8) and ${vectorColumn} (fixed-size list of float32)`
-  const unreadable = (thrown: unknown): never => {
-    throw thrown instanceof FormatError ? thrown : fail(messageOf(thrown), wanted, thrown)
-  }
-  const hash = createHash('sha256')
-  try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
-  } catch (thrown) {
-    unreadable(thrown)
-  }
+  const { AsyncRecordBatchFileReader, DataType, Precision } = await import('apache-arrow')
+  const { fail, unreadable, readable } = failuresOf(
+    path,
+    `an Arrow file with columns ${idColumn} (utf8) and ${vectorColumn} (fixed-size list of float32)`,
+  )
 
-  async function* batches() {
+  async function* batches(): AsyncGenerator<RecordBatch> {
     const handle = await open(path)
     try {
-      const reader = await arrow.AsyncRecordBatchFileReader.from(handle)
+      const reader = await AsyncRecordBatchFileReader.from(handle)
       await reader.open()
       const { fields } = reader.schema
       const typeOf = (name: string) => fields.find(field => field.name === name)?.type
       const list = typeOf(vectorColumn)
-      const isList = arrow.DataType.isFixedSizeList(list) && arrow.DataType.isFloat(list.valueType)
-      if (!isList || !arrow.DataType.isUtf8(typeOf(idColumn)))
+      const number: unknown = DataType.isFixedSizeList(list) ? list.valueType : undefined
+      const isFloat32 = DataType.isFloat(number) && number.precision === Precision.SINGLE
+      if (!isFloat32 || !DataType.isUtf8(typeOf(idColumn)))
         throw fail(
           `columns ${fields.map(({ name, type }) => `${name}: ${String(type)}`).join(', ')}`,
-          wanted,
         )
       for await (const batch of reader) yield batch
     } finally {
@@ -49,28 +41,27 @@ export async function readArrowVectors(
     }
   }
 
-  let rowCount = 0
-  try {
-    for await (const { numRows } of batches()) rowCount += numRows
-  } catch (thrown) {
-    unreadable(thrown)
-  }
-  return {
-    digest: hash.digest('hex'),
-    rowCount,
-    async *rows() {
-      let row = 0
-      for await (const batch of batches()) {
-        const ids = batch.getChild(idColumn)!
-        const values = batch.getChild(vectorColumn)!.getChildAt(0)!.toArray() as Float32Array
-        const width = values.length / batch.numRows
-        for (let i = 0; i < batch.numRows; i++, row++) {
-          const vector = values.slice(i * width, (i + 1) * width)
-          if (!vector.every(Number.isFinite))
-            throw fail(`row ${row}: a number that is not finite`, 'finite numbers')
-          yield { id: ids.get(i) as string, vector }
-        }
+  async function* readRows() {
+    let row = 0
+    for await (const batch of batches()) {
+      const [ids, lists] = [batch.getChild(idColumn)!, batch.getChild(vectorColumn)!]
+      const numbers: Vector = lists.getChildAt(0)!
+      for (const column of [ids, lists, numbers])
+        if (column.nullCount > 0)
+          throw fail(`rows ${row} to ${row + batch.numRows - 1}: something missing`)
+      const values = numbers.toArray() as Float32Array
+      const width = values.length / batch.numRows
+      for (let i = 0; i < batch.numRows; i++, row++) {
+        const vector = values.slice(i * width, (i + 1) * width)
+        if (!vector.every(Number.isFinite))
+          throw fail(`row ${row}: a number that is not finite`, 'finite numbers')
+        yield { id: ids.get(i) as string, vector }
       }
-    },
+    }
   }
+
+  const digest = await sha256OfFile(path).catch(unreadable)
+  let rowCount = 0
+  for await (const { numRows } of readable(batches())) rowCount += numRows
+  return { digest, rowCount, rows: () => readable(readRows()) }
 }

@@ -1,6 +1,3 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { FormatError, messageOf } from '@deepfever/core'
 import {
   asyncBufferFromFile,
   parquetMetadataAsync,
@@ -9,20 +6,13 @@ import {
   type FileMetaData,
 } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
+import { sha256OfFile } from '../file-digest.ts'
 import { readColumnPages } from './parquet-pages.ts'
-
-/** Vectors by id from a file of any program. */
-export interface VectorFile {
-  /** sha256 of the file */
-  readonly digest: string
-  readonly rowCount: number
-  rows(): AsyncGenerator<{ readonly id: string; readonly vector: Float32Array }>
-}
+import { failuresOf, type VectorFile } from './vector-file.ts'
 
 /**
  * Opens a Parquet file with a text column and a column of lists of numbers, as pandas, polars,
- * DuckDB and this project write them, in any of their compressions, a page
- * at a time.
+ * DuckDB and this project write them, in any of their compressions, a page at a time.
  *
  * @throws FormatError when it is no Parquet file, lacks a column, or a vector has a
  *   missing or infinite number or another length than the first
@@ -32,28 +22,21 @@ export async function readParquetVectors(
   idColumn: string,
   vectorColumn: string,
 ): Promise<VectorFile> {
-  const fail = (found: string, wanted: string, cause?: unknown): FormatError =>
-    new FormatError(`${path}: found ${found}, wanted ${wanted}`, { path, found, wanted }, cause)
-  const wanted = `a Parquet file with columns ${idColumn} (text) and ${vectorColumn} (list of float32)`
-  const unreadable = (thrown: unknown): never => {
-    throw thrown instanceof FormatError ? thrown : fail(messageOf(thrown), wanted, thrown)
-  }
-  const hash = createHash('sha256')
-  try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
-  } catch (thrown) {
-    unreadable(thrown)
-  }
+  const { fail, unreadable, readable } = failuresOf(
+    path,
+    `a Parquet file with columns ${idColumn} (text) and ${vectorColumn} (list of float32)`,
+  )
+  const digest = await sha256OfFile(path).catch(unreadable)
   const file = await asyncBufferFromFile(path)
   // Without its search for maps, which runs for ever over a negative count of children.
   const metadata = await parquetMetadataAsync(file, { geoparquet: false }).catch(unreadable)
   if (metadata.schema.some(({ num_children: children = 0 }) => children < 0))
-    throw fail('a column with less than no children', wanted)
+    throw fail('a column with less than no children')
   const columns = namesIn(metadata)
   for (const column of [idColumn, vectorColumn])
-    if (!columns.includes(column)) throw fail(`columns ${columns.join(', ')}`, wanted)
+    if (!columns.includes(column)) throw fail(`columns ${columns.join(', ')}`)
   return {
-    digest: hash.digest('hex'),
+    digest,
     rowCount: Number(metadata.num_rows),
     rows: () => readable(readRows()),
   }
@@ -79,10 +62,9 @@ export async function readParquetVectors(
         for (const list of page) {
           const id: unknown = ids[row - rowStart]?.[idColumn]
           const place = `row ${row++}`
-          if (typeof id !== 'string') throw fail(`${place}: ${kindOf(id)} as ${idColumn}`, wanted)
+          if (typeof id !== 'string') throw fail(`${place}: ${kindOf(id)} as ${idColumn}`)
           const vector = packed(list)
-          if (typeof vector === 'string')
-            throw fail(`${place}: ${vector} in ${vectorColumn}`, wanted)
+          if (typeof vector === 'string') throw fail(`${place}: ${vector} in ${vectorColumn}`)
           width ??= vector.length
           if (vector.length !== width || width === 0)
             throw fail(`${place}: ${vector.length} numbers`, `${width || 'some'}, as in row 0`)
@@ -90,17 +72,8 @@ export async function readParquetVectors(
             throw fail(`${place}: a number that is not finite`, 'finite numbers')
           yield { id, vector }
         }
-      if (row !== rowEnd) throw fail(`${row - rowStart} vectors of ${rowEnd - rowStart}`, wanted)
+      if (row !== rowEnd) throw fail(`${row - rowStart} vectors of ${rowEnd - rowStart}`)
       rowStart = rowEnd
-    }
-  }
-
-  /** What a library throws over damaged bytes, as an error of ours. */
-  async function* readable<T>(rows: AsyncGenerator<T>) {
-    try {
-      yield* rows
-    } catch (thrown) {
-      unreadable(thrown)
     }
   }
 }

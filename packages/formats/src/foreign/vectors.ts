@@ -1,6 +1,7 @@
 import { extname } from 'node:path'
 import { readArrowVectors } from './arrow-vectors.ts'
-import { readParquetVectors, type VectorFile } from './parquet-vectors.ts'
+import { readParquetVectors } from './parquet-vectors.ts'
+import type { VectorFile } from './vector-file.ts'
 
 /**
  * Opens a file with a text column and a column of lists of numbers: Arrow where the name ends in
